@@ -1,0 +1,146 @@
+package exec
+
+import (
+	"context"
+
+	"github.com/anywriter/anywriter/simnode/internal/analyze"
+	"github.com/anywriter/anywriter/simnode/internal/ast"
+	"github.com/anywriter/anywriter/simnode/internal/catalog"
+	"github.com/anywriter/anywriter/simnode/internal/mvcc"
+	"github.com/anywriter/anywriter/simnode/internal/sqlerr"
+	"github.com/anywriter/anywriter/simnode/internal/types"
+)
+
+// Column describes a column of a result, as RowDescription needs it.
+type Column = analyze.OutputColumn
+
+// Program is a prepared statement: immutable, and safe for concurrent use by
+// sessions with transactions of their own.
+type Program struct {
+	params   []types.OID
+	columns  []Column
+	tables   []*catalog.Table
+	slots    int
+	readOnly bool
+	run      runner
+	foldable []analyze.Expr // have constant parts that could fail
+}
+
+// runner is a compiled command. It returns the command tag.
+type runner interface {
+	run(r *run) (tag string, err error)
+}
+
+// run is one execution of a program.
+type run struct {
+	frame
+	ctx  context.Context
+	env  *Env
+	tx   *mvcc.Txn
+	emit func(types.Row) error
+}
+
+// Prepare analyses, plans and compiles a statement. paramTypes are the types that
+// the client declared; zero or missing ones are worked out. tx is only read: it is
+// where tables are looked up. Errors are *sqlerr.Error.
+func Prepare(env *Env, tx *mvcc.Txn, stmt ast.Statement, paramTypes []types.OID) (*Program, error) {
+	s, err := analyze.Analyze(analyze.Context{Catalog: tx, Values: env.values(), Parse: env.parse}, stmt, paramTypes)
+	if err != nil {
+		return nil, err
+	}
+	p := &Program{params: s.Params, tables: s.Tables, slots: s.Slots}
+	p.foldable = worthFolding(analyze.Expressions(s.Command))
+	switch c := s.Command.(type) {
+	case *analyze.Select:
+		p.columns, p.readOnly = c.Columns, c.Lock == ast.WaitUnknown
+		if p.columns == nil {
+			p.columns = []Column{} // a query of no columns still returns rows
+		}
+		p.run = compileSelect(c)
+	case *analyze.Insert:
+		p.columns, p.run = c.Columns, compileInsert(c)
+	case *analyze.Update:
+		p.columns, p.run = c.Columns, compileUpdate(c)
+	case *analyze.Delete:
+		p.columns, p.run = c.Columns, compileDelete(c)
+	case *analyze.CreateTable:
+		p.run = (*createTable)(c)
+	case *analyze.DropTable:
+		p.run = (*dropTable)(c)
+	case *analyze.Truncate:
+		p.run = (*truncate)(c)
+	default:
+		return nil, sqlerr.New("XX000", "no executor for %T", c)
+	}
+	return p, nil
+}
+
+// ParamTypes gives the types of the parameters in order.
+func (p *Program) ParamTypes() []types.OID { return p.params }
+
+// Columns describes the result; nil for a statement that returns no rows.
+func (p *Program) Columns() []Column { return p.columns }
+
+// ReadOnly reports whether the statement may run in a read-only transaction. It is
+// false for SELECT … FOR UPDATE.
+func (p *Program) ReadOnly() bool { return p.readOnly }
+
+// Valid reports whether every table that the program uses is, for tx, the one that
+// it was prepared with. An invalid program must be prepared again.
+func (p *Program) Valid(tx *mvcc.Txn) bool {
+	for _, t := range p.tables {
+		rel, ok := tx.RelationByOID(t.OID)
+		if !ok || rel.Table != t {
+			return false
+		}
+	}
+	return true
+}
+
+// Run executes the program. params has a value of the right type for each
+// parameter. emit gets the rows as they are produced and may keep them. An error
+// undoes what the statement did, and only that. The error is a *sqlerr.Error, the
+// cause of ctx, or what emit returned.
+func (p *Program) Run(
+	ctx context.Context, env *Env, tx *mvcc.Txn, params []types.Datum, emit func(types.Row) error,
+) (tag string, err error) {
+	if len(params) != len(p.params) {
+		return "", sqlerr.New("08P01", "statement needs %d parameters, got %d", len(p.params), len(params))
+	}
+	before := env.Ctx
+	env.Ctx = ctx
+	defer func() { env.Ctx = before }()
+	r := &run{ctx: ctx, env: env, tx: tx, emit: emit}
+	r.c, r.values, r.params = &env.Context, env.values(), params
+	if p.slots > 0 {
+		r.slots = make([]types.Datum, p.slots)
+	}
+	r.sequence = r
+	tx.NextCommand()
+	if err := p.Fold(env, params); err != nil {
+		return "", err
+	}
+	mark := tx.Savepoint()
+	for _, t := range p.tables {
+		tx.TouchCatalog(t)
+	}
+	tag, err = p.run.run(r)
+	if err != nil {
+		tx.RollbackTo(mark)
+		return "", err
+	}
+	return tag, nil
+}
+
+// nextval draws from the sequence of a serial column through the session, so
+// that currval and lastval know of it.
+func (r *run) nextval(ctx context.Context, oid uint32) (int64, error) {
+	rel, ok := r.tx.RelationByOID(oid)
+	if !ok || rel.Sequence == nil {
+		return 0, sqlerr.New("42P01", "relation with OID %d does not exist", oid)
+	}
+	if r.env.Nextval == nil {
+		return 0, sqlerr.Unsupported("nextval in this context")
+	}
+	return r.env.Nextval(ctx, quoteIdent(rel.Schema)+"."+quoteIdent(rel.Name))
+}
