@@ -1,0 +1,231 @@
+package stmtclass
+
+// Classify reads the text once and says what it may do. It never panics,
+// doesn't allocate, and is safe for concurrent use.
+func Classify(sql string) Info {
+	c := classifier{lex: lexer{text: sql}}
+	for {
+		t := c.lex.next()
+		switch t.kind {
+		case tokenEnd:
+			c.endCommand()
+			return c.info.finish()
+		case tokenInvalid:
+			c.info.Malformed = true
+			c.cmd.used = true
+			c.endCommand()
+			return c.info.finish()
+		case tokenSemi:
+			if c.depth == 0 && c.cmd.block == 0 {
+				c.endCommand()
+				continue
+			}
+		}
+		c.take(t)
+	}
+}
+
+// finish turns what was collected over all commands into the final Info.
+func (i Info) finish() Info {
+	switch {
+	case i.Commands == 0:
+		i.Class = Empty
+	case i.Commands > 1 || i.Malformed:
+		// Several commands are one implicit transaction that could write
+		// anywhere in it.
+		i.Class, i.Control = Write, ControlNone
+	}
+	return i
+}
+
+// parenKind says what an open parenthesis encloses.
+type parenKind uint8
+
+const (
+	parenGroup    parenKind = iota // an expression, a list, a keyword's argument
+	parenCall                      // a function's arguments
+	parenSubquery                  // SELECT, VALUES, TABLE or WITH
+	parenNames                     // a type's modifiers or a list of names
+)
+
+// maxDepth bounds the nesting that the classifier follows. Deeper texts are
+// never a Read.
+const maxDepth = 64
+
+// seen is a token that went by, with its keyword.
+type seen struct {
+	token
+	kw keyword
+}
+
+// command is what is known of the command being read.
+type command struct {
+	used    bool // at least one token
+	spoiled bool // can't be a Read any more
+	words   int  // words so far, up to a small bound
+	verb    keyword
+	second  keyword
+	toWord  bool // TO was seen (ROLLBACK TO)
+	query   bool // SELECT or VALUES was seen
+	inserts bool // INSERT was seen
+	routine bool // CREATE … FUNCTION or PROCEDURE
+	block   int  // nesting of BEGIN ATOMIC … END
+	dirt    Dirt
+	ctes    uint64 // bit d: at parenthesis depth d a WITH list is being read
+}
+
+// classifier holds the state of one Classify call.
+type classifier struct {
+	lex    lexer
+	info   Info
+	cmd    command
+	last   [4]seen // last[0] is the token before the current one
+	closed parenKind
+	depth  int
+	parens [maxDepth]parenKind
+}
+
+// take handles one token of a command.
+func (c *classifier) take(t token) {
+	s := seen{token: t}
+	c.cmd.used = true
+	switch t.kind {
+	case tokenWord:
+		if c.last[0].kind != tokenDot {
+			s.kw = keywordOf(c.lex.text[t.start:t.end])
+		}
+		c.word(s)
+	case tokenOpen:
+		c.open()
+	case tokenClose:
+		c.close()
+	case tokenDot:
+		if c.last[0].kw == kwPgTemp {
+			c.cmd.dirt |= DirtTemp
+		}
+	}
+	copy(c.last[1:], c.last[:len(c.last)-1])
+	c.last[0] = s
+}
+
+// word handles a word that isn't quoted.
+func (c *classifier) word(s seen) {
+	switch c.cmd.words++; c.cmd.words {
+	case 1:
+		c.cmd.verb = s.kw
+	case 2:
+		c.cmd.second = s.kw
+	}
+	if s.kw == kwNone {
+		return
+	}
+	before := c.last[0].kw
+	switch s.kw {
+	case kwSelect, kwValues, kwTable:
+		c.subquery()
+		c.cmd.query = c.cmd.query || s.kw != kwTable
+		c.cmd.ctes &^= c.level()
+	case kwInsert:
+		c.cmd.inserts = true
+	case kwWith:
+		// Only here does WITH begin a list of queries; WITH TIME ZONE, WITH TIES
+		// and WITH ORDINALITY stand elsewhere.
+		if c.cmd.words == 1 || c.last[0].kind == tokenOpen {
+			c.subquery()
+			c.cmd.ctes |= c.level()
+		}
+	case kwUpdate, kwLock:
+		if before == kwFor {
+			c.cmd.spoiled = true
+		}
+	case kwInto:
+		if before != kwInsert && before != kwMerge {
+			c.cmd.dirt |= DirtTemp
+		}
+	case kwTemp:
+		if before == kwCreate || before == kwReplace || before == kwGlobal || before == kwInto {
+			c.cmd.dirt |= DirtTemp
+		}
+	case kwTo:
+		c.cmd.toWord = true
+	}
+	if s.kw.writes() {
+		c.cmd.spoiled = true
+	}
+	c.routineBlock(s.kw, before)
+}
+
+// routineBlock follows BEGIN ATOMIC … END in CREATE FUNCTION, whose semicolons
+// don't end the command.
+func (c *classifier) routineBlock(kw, before keyword) {
+	switch {
+	case kw == kwFunction && c.cmd.verb == kwCreate && c.cmd.words <= 4:
+		c.cmd.routine = true
+	case !c.cmd.routine:
+	case kw == kwAtomic && before == kwBegin:
+		c.cmd.block++
+	case c.cmd.block == 0:
+	case kw == kwCase:
+		c.cmd.block++
+	case kw == kwEnd:
+		c.cmd.block--
+	}
+}
+
+// level returns the bit of the current parenthesis depth.
+func (c *classifier) level() uint64 {
+	if c.depth >= maxDepth {
+		return 0
+	}
+	return 1 << c.depth
+}
+
+// subquery marks the innermost parenthesis as enclosing a query, if the current
+// word is its first.
+func (c *classifier) subquery() {
+	if c.last[0].kind == tokenOpen && c.depth > 0 && c.depth <= maxDepth {
+		c.parens[c.depth-1] = parenSubquery
+	}
+}
+
+// open handles an opening parenthesis: it is here that a call is seen.
+func (c *classifier) open() {
+	kind := c.opens()
+	if kind == parenCall {
+		c.call()
+	}
+	if c.depth < maxDepth {
+		c.parens[c.depth] = kind
+	} else {
+		c.cmd.spoiled = true
+	}
+	c.depth++
+	c.cmd.ctes &^= c.level()
+}
+
+// close handles a closing parenthesis.
+func (c *classifier) close() {
+	if c.depth == 0 {
+		c.cmd.spoiled = true
+		return
+	}
+	c.depth--
+	c.closed = parenGroup
+	if c.depth < maxDepth {
+		c.closed = c.parens[c.depth]
+	}
+}
+
+// endCommand closes the books on one command.
+func (c *classifier) endCommand() {
+	if c.cmd.used {
+		c.info.Commands++
+		class, control := c.judge()
+		c.info.Class, c.info.Control = class, control
+		c.info.Dirt |= c.cmd.dirt
+		c.info.ControlsTx = c.info.ControlsTx || control != ControlNone
+		c.info.Copy = c.info.Copy || c.cmd.verb == kwCopy
+	}
+	c.cmd, c.depth = command{}, 0
+	c.last = [4]seen{}
+}
