@@ -1,0 +1,162 @@
+package balancer
+
+const (
+	// slowFactor and slowFloorMicros say when a node gets users' operations only
+	// to explore it: its round trips are more than ten times the best node's,
+	// and above 5 ms. The floor keeps a busy node of 2 ms beside an idle one of
+	// 0.1 ms in the game; there the cost alone decides.
+	slowFactor      = 10
+	slowFloorMicros = 5000
+	// exploreEvery bounds how often such a node gets an operation, in nanoseconds.
+	exploreEvery = 1e9
+	// alikeFactor and alikeMicros say when two latencies count as equal. Without
+	// them a client whose operations never overlap would send most of them to
+	// the node that happens to be some microseconds faster.
+	alikeFactor = 1.5
+	alikeMicros = 1000
+)
+
+// P2C draws two candidates at random and takes the one that costs less:
+// peak-sensitive latency × (operations in flight + 1). That spreads load almost
+// as well as looking at all nodes, without the herd that follows "the best
+// one" (M. Mitzenmacher, "The Power of Two Choices in Randomized Load
+// Balancing", IEEE TPDS 12(10), 2001).
+type P2C struct{}
+
+// Name returns "p2c".
+func (P2C) Name() string { return "p2c" }
+
+// Pick returns the cheaper of two random candidates.
+func (P2C) Pick(v *View, r Request) int {
+	n := v.free(&r.Excluded)
+	if n == 0 {
+		return None
+	}
+	if n == 1 {
+		return v.nth(&r.Excluded, 0)
+	}
+	random := mix(r.Seq, r.Seed, 0)
+	a := int(random % uint64(n))
+	b := (a + 1 + int((random>>32)%uint64(n-1))) % n
+	i := v.cheaper(v.nth(&r.Excluded, a), v.nth(&r.Excluded, b), r)
+	if !v.slow(i, r) || v.explores(i, r) {
+		return i
+	}
+	if best := v.best(r); best != None {
+		return best
+	}
+	return i
+}
+
+// free counts the candidates that may be picked and aren't excluded.
+func (v *View) free(excluded *Set) int {
+	if excluded.empty() {
+		return len(v.pool)
+	}
+	n := 0
+	for _, i := range v.pool {
+		if !excluded.Has(i) {
+			n++
+		}
+	}
+	return n
+}
+
+// nth returns the k-th candidate that may be picked and isn't excluded.
+func (v *View) nth(excluded *Set, k int) int {
+	if excluded.empty() {
+		return v.pool[k]
+	}
+	for _, i := range v.pool {
+		if excluded.Has(i) {
+			continue
+		}
+		if k == 0 {
+			return i
+		}
+		k--
+	}
+	return None
+}
+
+// cheaper returns i or j, whichever costs less; i if they cost the same.
+func (v *View) cheaper(i, j int, r Request) int {
+	a, b := &v.candidates[i], &v.candidates[j]
+	if a.Weight < 1 || b.Weight < 1 {
+		random := mix(r.Seq, r.Seed, 1)
+		admitsA, admitsB := a.admits(random), b.admits(random>>20)
+		switch {
+		case admitsA && !admitsB:
+			return i
+		case admitsB && !admitsA:
+			return j
+		}
+	}
+	latencyA, latencyB := a.Load.latencyMicros(r.NowNanos), b.Load.latencyMicros(r.NowNanos)
+	if alike(latencyA, latencyB) {
+		latencyA, latencyB = 1, 1
+	}
+	costA := max(latencyA, 1) * float64(a.Load.InFlight()+1)
+	costB := max(latencyB, 1) * float64(b.Load.InFlight()+1)
+	if costB < costA {
+		return j
+	}
+	return i
+}
+
+// slow reports whether candidate i is far slower than the best one that could
+// be picked instead.
+func (v *View) slow(i int, r Request) bool {
+	mine := v.candidates[i].Load.responseMicros(r.NowNanos)
+	if mine <= slowFloorMicros {
+		return false
+	}
+	best := v.best(r)
+	return best != None && mine > slowFactor*v.candidates[best].Load.responseMicros(r.NowNanos)
+}
+
+// best returns the candidate with the lowest response time.
+func (v *View) best(r Request) int {
+	best, bestMicros := None, 0.0
+	for _, i := range v.pool {
+		if r.Excluded.Has(i) {
+			continue
+		}
+		if m := v.candidates[i].Load.responseMicros(r.NowNanos); best == None || m < bestMicros {
+			best, bestMicros = i, m
+		}
+	}
+	return best
+}
+
+// explores reports whether candidate i, though slow, gets this operation, and
+// notes the time if so.
+func (v *View) explores(i int, r Request) bool {
+	l := v.candidates[i].Load
+	last := l.explored.Load()
+	if last != 0 && r.NowNanos-(last-1) < exploreEvery {
+		return false
+	}
+	return l.explored.CompareAndSwap(last, r.NowNanos+1)
+}
+
+// alike reports whether the difference between two latencies says nothing.
+func alike(a, b float64) bool {
+	return max(a, b) <= min(a, b)*alikeFactor+alikeMicros
+}
+
+// admits reports whether c's slow start lets an operation with these random
+// bits through.
+func (c *Candidate) admits(random uint64) bool {
+	return c.Weight >= 1 || float64(random&0xfffff)/float64(1<<20) < c.Weight
+}
+
+// mix derives well-spread bits from the number of an operation: the finaliser
+// of SplitMix64 (G. Steele et al., "Fast Splittable Pseudorandom Number
+// Generators", OOPSLA 2014).
+func mix(seq, seed, stream uint64) uint64 {
+	z := seq*0x9e3779b97f4a7c15 + seed + stream*0xd1342543de82ef95
+	z = (z ^ z>>30) * 0xbf58476d1ce4e5b9
+	z = (z ^ z>>27) * 0x94d049bb133111eb
+	return z ^ z>>31
+}
