@@ -1,0 +1,250 @@
+package cluster
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/puddle/v2"
+
+	"github.com/anywriter/anywriter/balancer"
+	"github.com/anywriter/anywriter/health"
+	"github.com/anywriter/anywriter/internal/sqlstate"
+)
+
+// retryRefused is how soon nodes are asked again after all that could be
+// picked have refused, if no news comes from the health monitor before that.
+const retryRefused = 20 * time.Millisecond
+
+// search is one operation's search for a node.
+type search struct {
+	cluster *Cluster
+	hint    string // the only node wanted, or ""
+	avoid   balancer.Set
+	began   time.Time
+	request balancer.Request
+	view    *view
+	timer   *time.Timer // of acquire_timeout; made when the search first waits
+	causes  []error     // what nodes answered in the current round
+}
+
+// acquire picks a node and gets a connection to it. It goes on to other nodes,
+// and then waits for news of the cluster, until the context or acquire_timeout
+// ends. Nodes in avoid are taken only if there is no other.
+func (c *Cluster) acquire(ctx context.Context, avoid balancer.Set) (lease, error) {
+	if err := c.admit(ctx); err != nil {
+		return lease{}, err
+	}
+	now := time.Now()
+	s := search{cluster: c, hint: hintsOf(ctx).node, avoid: avoid, began: now, view: c.view.Load()}
+	s.request = balancer.Request{Seq: c.sequence.Add(1), Seed: c.seed, NowNanos: now.UnixNano()}
+	if s.hint != "" && c.nodeByAddr(s.hint) == nil {
+		return lease{}, fmt.Errorf("anywriter: WithNode: no node has the address %q", s.hint)
+	}
+	s.exclude()
+	defer s.stop()
+	for {
+		i := c.picker.Pick(s.view.picks, s.request)
+		if i == balancer.None {
+			if err := s.wait(ctx); err != nil {
+				return lease{}, err
+			}
+			continue
+		}
+		n := s.view.nodes[i]
+		l, err := n.take(ctx, s.view)
+		if err == nil {
+			return l, nil
+		}
+		if ctx.Err() != nil || errors.Is(err, ErrClosed) {
+			return lease{}, s.failure(ctx, err)
+		}
+		s.causes = append(s.causes, err)
+		s.request.Excluded = s.request.Excluded.With(i)
+	}
+}
+
+// admit refuses operations on a closed or wrongly composed cluster, and makes
+// the very first ones wait for the first round of probes, so that a wrong
+// composition is noticed before anything is written and the first operations
+// are spread over all nodes.
+func (c *Cluster) admit(ctx context.Context) error {
+	if !c.settled.Load() {
+		select {
+		case <-c.firstRound:
+		case <-ctx.Done():
+			return c.noNode(time.Time{}, ctx.Err(), nil)
+		}
+	}
+	if err := c.fatal.Load(); err != nil {
+		return *err
+	}
+	return nil
+}
+
+// exclude sets the nodes that this round of the search doesn't want.
+func (s *search) exclude() {
+	s.request.Excluded = balancer.Set{}
+	if s.hint == "" && s.avoid == (balancer.Set{}) {
+		return
+	}
+	for i, n := range s.view.nodes {
+		if s.hint != "" && n.addr != s.hint || s.hint == "" && s.avoid.Has(n.index) {
+			s.request.Excluded = s.request.Excluded.With(i)
+		}
+	}
+}
+
+// wait is called when no node is left to pick.
+func (s *search) wait(ctx context.Context) error {
+	if s.avoid != (balancer.Set{}) {
+		s.avoid = balancer.Set{} // better the node that failed than none
+		s.exclude()
+		if len(s.causes) == 0 {
+			return nil
+		}
+	}
+	if denied := s.cluster.allDenied(); denied != nil {
+		return denied
+	}
+	if s.timer == nil {
+		s.timer = time.NewTimer(s.cluster.settings.AcquireTimeout - time.Since(s.began))
+	}
+	var soon <-chan time.Time
+	if len(s.causes) > 0 {
+		t := time.NewTimer(retryRefused)
+		defer t.Stop()
+		soon = t.C
+	}
+	select {
+	case <-s.view.superseded:
+	case <-soon:
+	case <-s.timer.C:
+		return s.failure(ctx, nil)
+	case <-ctx.Done():
+		return s.failure(ctx, nil)
+	case <-s.cluster.closing:
+		return ErrClosed
+	}
+	s.view = s.cluster.view.Load()
+	s.request.NowNanos = time.Now().UnixNano()
+	s.causes = s.causes[:0]
+	s.exclude()
+	return nil
+}
+
+func (s *search) stop() {
+	if s.timer != nil {
+		s.timer.Stop()
+	}
+}
+
+// failure is the error of a search that ended without a connection.
+func (s *search) failure(ctx context.Context, err error) error {
+	if errors.Is(err, ErrClosed) {
+		return ErrClosed
+	}
+	return s.cluster.noNode(s.began, ctx.Err(), s.causes)
+}
+
+// take gets a connection from this node, with the consent of its breaker.
+func (n *Node) take(ctx context.Context, v *view) (lease, error) {
+	done, ok := n.consent(v.health.Reports[n.index].Breaker, v.picks.Panic())
+	if !ok {
+		return lease{}, errBreakerOpen
+	}
+	began := time.Now()
+	l, err := n.acquire(ctx)
+	if err == nil {
+		l.done = done
+		n.counters.picks.Add(1)
+		if picked := n.cluster.events.to.Picked; picked != nil {
+			picked(n.addr)
+		}
+		return l, nil
+	}
+	owed := lease{node: n, done: done}
+	if errors.Is(err, puddle.ErrClosedPool) {
+		owed.settle(health.BreakerIgnore)
+		return lease{}, ErrClosed
+	}
+	kind := n.connectFailure(ctx, err)
+	if kind == health.EventNone || kind == health.EventFull {
+		owed.settle(health.BreakerIgnore)
+	} else {
+		owed.settle(health.BreakerFailure)
+	}
+	if kind != health.EventNone {
+		n.load.Fail(time.Now().UnixNano())
+		n.cluster.monitor.Observe(n.index, kind, began)
+	}
+	return lease{}, fmt.Errorf("node %s: %w", n.addr, err)
+}
+
+var errBreakerOpen = errors.New("its breaker is open after repeated failures")
+
+// connectFailure says what a failure to get a connection tells about the node:
+// nothing if the wait was cut short on our side or the refusal is about the
+// credentials.
+func (n *Node) connectFailure(ctx context.Context, err error) health.Kind {
+	var connect *pgconn.ConnectError
+	if ctx.Err() != nil || !errors.As(err, &connect) || errors.Is(err, errNodeDown) {
+		return health.EventNone
+	}
+	n.lastError.Store(&err)
+	facts, pgErr := factsOf(err)
+	if pgErr == nil {
+		return health.KindOf(err)
+	}
+	facts.Phase = sqlstate.PhaseConnect
+	return healthEvent(sqlstate.Classify(facts))
+}
+
+// isDenial reports whether a server answered that it is well but won't let
+// this client in: wrong credentials, no such database, no such privilege.
+func isDenial(err error) bool {
+	facts, pgErr := factsOf(err)
+	if pgErr == nil {
+		return false
+	}
+	return facts.Code[:min(2, len(facts.Code))] == "28" || facts.Code == "3D000" || facts.Code == "42501"
+}
+
+// allDenied returns an error if every node has turned this client away for a
+// reason that waiting doesn't cure.
+func (c *Cluster) allDenied() error {
+	var first error
+	node := ""
+	for _, n := range c.nodes {
+		denied := n.denied.Load()
+		if denied == nil {
+			return nil
+		}
+		if first == nil {
+			first, node = *denied, n.addr
+		}
+	}
+	return &OpError{Node: node, SQLState: codeOf(first), Outcome: NotSent, Attempts: 1, Err: first}
+}
+
+func codeOf(err error) string {
+	facts, _ := factsOf(err)
+	return facts.Code
+}
+
+// noNode builds the error with one line per node.
+func (c *Cluster) noNode(began time.Time, cause error, causes []error) error {
+	e := &NoNodeError{Cause: cause, causes: append([]error(nil), causes...)}
+	if !began.IsZero() {
+		e.Waited = time.Since(began)
+	}
+	for _, n := range c.nodes {
+		e.Nodes = append(e.Nodes, NodeReason{Addr: n.addr, Reason: n.describe()})
+		if denied := n.denied.Load(); denied != nil {
+			e.causes = append(e.causes, *denied)
+		}
+	}
+	return e
+}

@@ -1,0 +1,198 @@
+package cluster
+
+import (
+	"context"
+	"math/rand/v2"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/anywriter/anywriter/balancer"
+	"github.com/anywriter/anywriter/health"
+	"github.com/anywriter/anywriter/internal/retry"
+)
+
+// Cluster is the client's side of a set of nodes: pools, health, choice. Open
+// one per program and cluster; it is safe for concurrent use.
+type Cluster struct {
+	config   Config
+	settings Settings
+	execMode pgx.QueryExecMode
+	mixed    bool // nodes may belong to different clusters
+	picker   balancer.Picker
+	seed     uint64
+	nodes    []*Node // in the order of the DSN
+	monitor  *health.Monitor
+	retrier  retrier
+	events   events
+
+	view     atomic.Pointer[view]
+	sequence atomic.Uint64 // numbers the operations
+	leases   atomic.Int64  // server connections in use
+	fatal    atomic.Pointer[error]
+
+	settled    atomic.Bool // the first round of probes is over
+	firstRound chan struct{}
+	firstTimer *time.Timer
+
+	closing    chan struct{}
+	closeOnce  sync.Once
+	background tasks // resets, warm-ups
+	context    context.Context
+	cancel     context.CancelFunc
+
+	publishing sync.Mutex // serialises building and publishing of views
+
+	identities sync.Mutex // guards known
+	known      []identity // by node
+}
+
+// firstRoundLimit bounds how long the very first operations wait for all nodes
+// to have answered a probe once: a node that needs longer is in trouble, and
+// the others can go on.
+const firstRoundLimit = 250 * time.Millisecond
+
+// Open starts watching the nodes and connecting to them. It returns at once:
+// what is wrong with the nodes is reported by operations. The context isn't
+// kept. Close must be called in the end.
+func Open(_ context.Context, config Config) (*Cluster, error) {
+	config, warnings, err := config.resolve()
+	if err != nil {
+		return nil, err
+	}
+	picker, err := balancer.Parse(config.Settings.Balancer)
+	if err != nil {
+		return nil, err
+	}
+	seed := config.Seed
+	if seed == 0 {
+		seed = rand.Uint64()
+	}
+	c := &Cluster{
+		config: config, settings: config.Settings, execMode: config.execMode(), mixed: config.mixed(),
+		picker: picker, seed: seed, firstRound: make(chan struct{}), closing: make(chan struct{}),
+		known: make([]identity, len(config.Nodes)),
+	}
+	c.events = newEvents(config.Events, config.Logger)
+	c.context, c.cancel = context.WithCancel(context.Background())
+	s := config.Settings
+	c.retrier = retrier{
+		policy: retry.Policy{Base: s.RetryBase, Cap: s.RetryCap, MaxAttempts: s.RetryMaxAttempts},
+		budget: retry.NewBudget(retry.DefaultBudgetRatio, retry.DefaultBudgetPerSecond, time.Now()),
+		seed:   func() uint64 { return seed + c.sequence.Load() },
+	}
+	if err := c.start(); err != nil {
+		return nil, err
+	}
+	for _, w := range warnings {
+		c.events.warn(w)
+	}
+	return c, nil
+}
+
+// start makes the nodes and begins to watch them.
+func (c *Cluster) start() error {
+	watched := make([]health.Node, 0, len(c.config.Nodes))
+	for i, from := range c.config.Nodes {
+		n, err := newNode(c, i, from)
+		if err != nil {
+			c.closePools()
+			return err
+		}
+		c.nodes = append(c.nodes, n)
+		watched = append(watched, health.Node{
+			Name: n.addr, Probe: n.prober.probe, Cut: n.cut, Allow: n.allow, Forget: n.load.Reset,
+			OnProbe: n.probed, Pulse: n.pulse, Breaker: n.breaker,
+		})
+	}
+	c.monitor = health.NewMonitor(health.Config{
+		Nodes: watched, ProbeInterval: c.settings.ProbeInterval, OnChange: c.changed, Seed: c.seed,
+	})
+	c.publish()
+	c.firstTimer = time.AfterFunc(firstRoundLimit, c.settle)
+	c.monitor.Start()
+	return nil
+}
+
+// changed is called by the monitor when the report on node i has changed.
+func (c *Cluster) changed(v *health.View, i int) {
+	c.publish()
+	if n, r := c.nodes[i], v.Reports[i]; n.reported != r.State {
+		n.reported = r.State
+		c.events.state(n, r)
+	}
+}
+
+// warm opens idle connections to a node that may be dialed again, so that its
+// first operations needn't wait for them.
+func (c *Cluster) warm(n *Node) {
+	for range c.settings.MinIdle {
+		// Ends when the dial does, at the latest when Close cancels the context.
+		c.background.start(func() {
+			if n.idle.Load() >= int64(c.settings.MinIdle) {
+				return
+			}
+			conn, err := n.pool.Acquire(c.context)
+			if err == nil {
+				n.idle.Add(-1)
+				conn.Release()
+				n.idle.Add(1)
+			}
+		})
+	}
+}
+
+// closeGrace is how long Close lets operations that are under way go on before
+// it cuts their connections.
+const closeGrace = 5 * time.Second
+
+// Close refuses new operations, waits for those under way, and closes all
+// connections. Operations that take longer than five seconds are cut. It
+// returns when every goroutine of the cluster has ended and every lease has
+// been given back; calling it again waits for the same.
+func (c *Cluster) Close() { c.closeOnce.Do(c.shutDown) }
+
+// shutDown does the work of Close; a second Close waits for it.
+func (c *Cluster) shutDown() {
+	err := ErrClosed
+	c.fatal.Store(&err)
+	c.settle()
+	c.firstTimer.Stop()
+	close(c.closing)
+	overdue := time.AfterFunc(closeGrace, func() {
+		for _, n := range c.nodes {
+			n.traffic.Refuse(ErrClosed)
+			n.traffic.Cut()
+		}
+	})
+	defer overdue.Stop()
+	c.cancel()
+	c.monitor.Close()
+	for _, n := range c.nodes {
+		n.prober.drop()
+	}
+	c.background.close()
+	c.closePools()
+}
+
+func (c *Cluster) closePools() {
+	var all sync.WaitGroup
+	for _, n := range c.nodes {
+		all.Go(n.pool.Close) // ends when the node's last lease is given back
+	}
+	all.Wait()
+}
+
+// Leases returns how many server connections are in use.
+func (c *Cluster) Leases() int { return int(c.leases.Load()) }
+
+func (c *Cluster) nodeByAddr(addr string) *Node {
+	for _, n := range c.nodes {
+		if n.addr == addr {
+			return n
+		}
+	}
+	return nil
+}

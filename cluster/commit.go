@@ -1,0 +1,85 @@
+package cluster
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+)
+
+// Commit ends the transaction. A nil error means that the server confirmed it,
+// or that nothing had been sent. After any error the transaction is over; the
+// error's outcome says what is known about it.
+func (s *Session) Commit(ctx context.Context) error {
+	if !s.inTx {
+		return errNoTx
+	}
+	if s.open != nil {
+		return errBusy
+	}
+	pending, first, lost := s.begin != "", s.txErr, s.lost
+	if lost == nil && s.txDead {
+		lost = first
+	}
+	defer s.endTx()
+	switch {
+	case lost != nil:
+		return s.abortedError(first, lost)
+	case pending || !s.lease.held():
+		return nil
+	}
+	r := &Rows{session: s, phys: s.lease.phys, ctx: ctx, done: true}
+	r.call = call{inTx: true, commit: true, attempts: 1, started: time.Now().UnixNano()}
+	s.open = r
+	r.err = r.phys.commit(ctx, &r.call)
+	if errors.Is(r.err, ErrTxAborted) && first != nil {
+		r.err = fmt.Errorf("%w: %w", ErrTxAborted, first)
+	}
+	s.ended(ctx, r)
+	if r.err != nil && s.lease.held() && s.lease.phys.pc.TxStatus() != 'I' {
+		_ = s.sendRollback() // the error that counts is COMMIT's
+	}
+	return r.err
+}
+
+// commit sends COMMIT and reads the answer. CommandComplete decides, so a
+// connection that dies after it takes nothing back.
+func (p *physical) commit(ctx context.Context, c *call) error {
+	healthy := p.pc.TxStatus() == 'T'
+	p.mark(c)
+	rr := p.pc.ExecParams(ctx, "commit", nil, nil, nil, nil)
+	rr.NextRow() // COMMIT has no rows: this reads as far as CommandComplete
+	answered := !p.pc.IsClosed()
+	tag, err := rr.Close()
+	if err == nil {
+		if tag.String() == "ROLLBACK" {
+			return ErrTxAborted
+		}
+		return nil
+	}
+	if _, pgErr := factsOf(err); pgErr == nil && answered && healthy && c.flight.answered() {
+		// The connection broke between CommandComplete and ReadyForQuery. A
+		// transaction that hadn't failed can't have been answered ROLLBACK.
+		return nil
+	}
+	return err
+}
+
+// abortedError reports a transaction whose connection broke before COMMIT was
+// sent: the server rolls it back.
+func (s *Session) abortedError(first, lost error) error {
+	if first == nil {
+		first = lost
+	}
+	e := &OpError{Outcome: DefinitelyAborted, Attempts: 1, Err: fmt.Errorf("%w: %w", ErrTxAborted, first)}
+	inherit(e, first)
+	return e
+}
+
+// inherit makes an error as retryable as the one that caused it.
+func inherit(e *OpError, cause error) {
+	var op *OpError
+	if errors.As(cause, &op) {
+		e.Node, e.SQLState, e.verdict.Retry = op.Node, op.SQLState, op.verdict.Retry
+	}
+}

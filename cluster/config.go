@@ -1,0 +1,118 @@
+package cluster
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/anywriter/anywriter/internal/dsn"
+)
+
+// DialFunc opens a connection to one node. It has the signature of
+// net.Dialer.DialContext; a simulated cluster supplies its own. It must be
+// safe for concurrent use and must honour the context.
+type DialFunc func(ctx context.Context, network, address string) (net.Conn, error)
+
+// Settings are the values of the driver's own DSN keys; see the table of keys
+// in the README.
+type Settings = dsn.Settings
+
+// NodeConfig is one address of the cluster and how to connect to it.
+type NodeConfig = dsn.Node
+
+// Config says which nodes make up a cluster and how to use them. It may hold
+// passwords. The zero value isn't valid: DSNs or Nodes must be given.
+type Config struct {
+	// DSNs are data source names, each with one host or several. They are read
+	// by Open unless Nodes is set, in which case they were read already.
+	DSNs []string
+	// Nodes are the addresses, each with pgx's configuration for it, which may
+	// be changed before Open. ParseConfig fills it in.
+	Nodes []NodeConfig
+	// Settings override those of the DSNs where they aren't zero.
+	Settings Settings
+	// DialFunc opens the connections to the nodes, those of the prober and
+	// cancel requests included; nil means TCP or Unix sockets as pgx does it.
+	// With a DialFunc, host names aren't looked up but passed to it.
+	DialFunc DialFunc
+	// Events are called when something happens; see there.
+	Events EventListener
+	// Logger gets warnings and changes of node states; nil means silence.
+	Logger *slog.Logger
+	// Seed makes the driver's random choices repeatable; 0 means to draw one.
+	Seed uint64
+}
+
+// ParseConfig reads data source names. No error shows any text of them except
+// names of keys.
+func ParseConfig(names ...string) (Config, error) {
+	parsed, err := dsn.ParseList(names)
+	if err != nil {
+		return Config{}, err
+	}
+	return Config{DSNs: names, Nodes: parsed.Nodes, Settings: parsed.Settings}, nil
+}
+
+// resolve fills in what Open needs and checks the rest; it also returns what
+// is odd but harmless.
+func (c Config) resolve() (Config, []string, error) {
+	var warnings []string
+	base := dsn.DefaultSettings()
+	if len(c.Nodes) == 0 {
+		if len(c.DSNs) == 0 {
+			return c, nil, errors.New("anywriter: Config names no node: set DSNs or Nodes")
+		}
+		parsed, err := dsn.ParseList(c.DSNs)
+		if err != nil {
+			return c, nil, err
+		}
+		c.Nodes, base, warnings = parsed.Nodes, parsed.Settings, parsed.Warnings
+	}
+	for _, n := range c.Nodes {
+		if n.Conn == nil {
+			return c, nil, errors.New("anywriter: Config.Nodes has an entry without Conn")
+		}
+	}
+	c.Settings = overlay(base, c.Settings)
+	return c, warnings, c.Settings.Validate()
+}
+
+// overlay returns base with the fields of over that aren't zero.
+func overlay(base, over Settings) Settings {
+	set(&base.Balancer, over.Balancer)
+	set(&base.MaxConnsPerNode, over.MaxConnsPerNode)
+	set(&base.MinIdle, over.MinIdle)
+	base.MinIdle = min(base.MinIdle, base.MaxConnsPerNode)
+	set(&base.AcquireTimeout, over.AcquireTimeout)
+	set(&base.ProbeInterval, over.ProbeInterval)
+	set(&base.DialTimeout, over.DialTimeout)
+	set(&base.RetryMaxAttempts, over.RetryMaxAttempts)
+	set(&base.RetryBase, over.RetryBase)
+	set(&base.RetryCap, over.RetryCap)
+	set(&base.SessionReset, over.SessionReset)
+	set(&base.Engine, over.Engine)
+	return base
+}
+
+func set[T comparable](field *T, value T) {
+	var zero T
+	if value != zero {
+		*field = value
+	}
+}
+
+// execMode is pgx's default_query_exec_mode.
+func (c *Config) execMode() pgx.QueryExecMode {
+	if m := c.Nodes[0].Conn.DefaultQueryExecMode; m != 0 {
+		return m
+	}
+	return pgx.QueryExecModeCacheStatement
+}
+
+// mixed reports whether nodes of different clusters are meant to be together.
+func (c *Config) mixed() bool {
+	return c.Settings.Engine == "mesh" || c.Settings.Engine == "independent"
+}

@@ -1,0 +1,72 @@
+package cluster
+
+import (
+	"fmt"
+	"log/slog"
+
+	"github.com/anywriter/anywriter/health"
+	"github.com/anywriter/anywriter/internal/sqlstate"
+)
+
+// EventListener is a set of functions to be told what happens; those that are
+// nil aren't called. They may be called from several goroutines at once, also
+// in the middle of an operation: they must return quickly and must not use the
+// cluster.
+type EventListener struct {
+	// StateChanged: a node's state has changed.
+	StateChanged func(node string, to health.State, reason health.Reason)
+	// Picked: an operation was given a server connection of node.
+	Picked func(node string)
+	// Retried: a statement that was sent to node will be tried again because of
+	// the given kind of failure (for example "Conflict", "Connection").
+	Retried func(node, kind string)
+	// Warned: something is odd with the configuration or the servers.
+	Warned func(message string)
+}
+
+// events tells the listener and the logger.
+type events struct {
+	to  EventListener
+	log *slog.Logger
+}
+
+func newEvents(to EventListener, log *slog.Logger) events {
+	if log == nil {
+		log = slog.New(slog.DiscardHandler)
+	}
+	return events{to: to, log: log}
+}
+
+func (e *events) state(n *Node, r health.Report) {
+	e.log.Info("anywriter: node state", "node", n.addr, "state", r.State.String(), "reason", r.Reason.String())
+	if e.to.StateChanged != nil {
+		e.to.StateChanged(n.addr, r.State, r.Reason)
+	}
+}
+
+func (e *events) retry(n *Node, v sqlstate.Verdict) {
+	if e.to.Retried != nil {
+		e.to.Retried(n.addr, v.Kind.String())
+	}
+}
+
+func (e *events) warn(message string) {
+	e.log.Warn("anywriter: " + message)
+	if e.to.Warned != nil {
+		e.to.Warned(message)
+	}
+}
+
+func (e *events) duplicate(n, of *Node) {
+	if of != nil {
+		e.warn(fmt.Sprintf("nodes %s and %s are the same server; they are used as one node", n.addr, of.addr))
+	}
+}
+
+func (e *events) denied(n *Node, err error) {
+	if err != nil {
+		e.warn(fmt.Sprintf("node %s refuses this client: %v", n.addr, err))
+	}
+}
+
+func (e *events) stranger(_ *Node, err *IdentityError) { e.warn(err.Error()) }

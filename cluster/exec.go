@@ -1,0 +1,254 @@
+package cluster
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/anywriter/anywriter/cluster/internal/stmtcache"
+	"github.com/anywriter/anywriter/internal/stmtclass"
+)
+
+// call is one statement on its way: what is to be run and how, and afterwards
+// the flush record that says how far it came.
+type call struct {
+	sql   string
+	args  []any
+	mode  pgx.QueryExecMode
+	query bool // the caller wants rows
+
+	info     stmtclass.Info // zero until the text has been looked at
+	begin    string         // BEGIN that travels with the statement
+	inTx     bool           // inside an explicit transaction, by ours or the server's word
+	first    bool           // its first statement
+	commit   bool           // this is COMMIT
+	flight   flight
+	sent     bool  // the attempt came as far as sending the statement itself
+	started  int64 // unix nanoseconds
+	answered int64 // when the first answer came; 0: not yet
+	attempts int
+}
+
+// prepareCall applies the leading options that pgx accepts among the
+// arguments.
+func (s *Session) prepareCall(ctx context.Context, c *call) (err error) {
+	if len(c.args) == 0 {
+		return nil
+	}
+	defer func() {
+		if v := recover(); v != nil {
+			err = &PanicError{While: "rewriting a query", Value: v}
+		}
+	}()
+	for len(c.args) > 0 {
+		switch a := c.args[0].(type) {
+		case pgx.QueryExecMode:
+			c.mode, c.args = a, c.args[1:]
+		case pgx.QueryResultFormats, pgx.QueryResultFormatsByOID:
+			c.args = c.args[1:] // formats are fixed: see resultFormat
+		case pgx.QueryRewriter:
+			if err := s.ensureLease(ctx); err != nil {
+				return err
+			}
+			sql, args, err := a.RewriteQuery(ctx, s.lease.phys.conn, c.sql, c.args[1:])
+			if err != nil {
+				return fmt.Errorf("rewrite query: %w", err)
+			}
+			c.sql, c.args = sql, args
+			return nil
+		default:
+			return nil
+		}
+	}
+	return nil
+}
+
+// send starts the statement on p. Errors of the execution itself are left in
+// r, for preload or drain to find; an error returned here came before the
+// statement could run.
+func (p *physical) send(ctx context.Context, r *Rows) error {
+	c := &r.call
+	c.sent = false
+	entry := p.stmts.Get(c.sql)
+	if entry != nil && c.mode == pgx.QueryExecModeCacheStatement {
+		c.info = entry.Info
+		return p.sendDescribed(ctx, r, c, entry)
+	}
+	c.info = stmtclass.Classify(c.sql)
+	switch {
+	case len(c.args) == 0 && c.info.Commands > 1:
+		return p.sendSimple(ctx, r, c)
+	case c.mode == pgx.QueryExecModeSimpleProtocol:
+		return p.sendInterpolated(ctx, r, c)
+	case c.mode == pgx.QueryExecModeExec:
+		return p.sendUndescribed(ctx, r, c)
+	}
+	entry, err := p.lookup(ctx, c, entry)
+	if err != nil {
+		return err
+	}
+	return p.sendDescribed(ctx, r, c, entry)
+}
+
+// lookup returns the description of the statement for the three modes that
+// need one.
+func (p *physical) lookup(ctx context.Context, c *call, entry *stmtcache.Entry) (*stmtcache.Entry, error) {
+	cached := c.mode == pgx.QueryExecModeCacheStatement || c.mode == pgx.QueryExecModeCacheDescribe
+	if entry != nil && cached {
+		return entry, nil
+	}
+	named := c.mode == pgx.QueryExecModeCacheStatement && p.stmts.Capacity() > 0
+	entry, err := p.describe(ctx, c.sql, c.begin, named)
+	if err == nil || !p.pc.IsClosed() && p.pc.TxStatus() != 'I' {
+		c.begin = "" // it has travelled, whatever became of the statement
+	}
+	if err != nil {
+		return nil, err
+	}
+	entry.Info = c.info
+	if cached && p.stmts.Capacity() > 0 {
+		p.stmts.Put(c.sql, entry)
+	}
+	return entry, nil
+}
+
+// sendDescribed runs a statement whose parameter types are known.
+func (p *physical) sendDescribed(ctx context.Context, r *Rows, c *call, e *stmtcache.Entry) error {
+	if err := p.encode(e.Desc, c.args); err != nil {
+		return err
+	}
+	formats := e.Formats
+	b := &p.encoder
+	inline := c.mode == pgx.QueryExecModeCacheDescribe
+	p.mark(c)
+	if c.begin == "" {
+		if inline {
+			r.rr = p.pc.ExecParams(ctx, c.sql, b.ParamValues, e.Desc.ParamOIDs, b.ParamFormats, formats)
+		} else {
+			r.rr = p.pc.ExecStatement(ctx, e.Desc, b.ParamValues, b.ParamFormats, formats)
+		}
+		return nil
+	}
+	return p.pipelined(ctx, r, c, func(pipe *pgconn.Pipeline) {
+		if inline {
+			pipe.SendQueryParams(c.sql, b.ParamValues, e.Desc.ParamOIDs, b.ParamFormats, formats)
+		} else {
+			pipe.SendQueryStatement(e.Desc, b.ParamValues, b.ParamFormats, formats)
+		}
+	})
+}
+
+// sendUndescribed runs a statement whose parameter types are taken from Go's.
+func (p *physical) sendUndescribed(ctx context.Context, r *Rows, c *call) error {
+	if err := p.encode(nil, c.args); err != nil {
+		return err
+	}
+	b := &p.encoder
+	p.mark(c)
+	if c.begin == "" {
+		r.rr = p.pc.ExecParams(ctx, c.sql, b.ParamValues, nil, b.ParamFormats, nil)
+		return nil
+	}
+	return p.pipelined(ctx, r, c, func(pipe *pgconn.Pipeline) {
+		pipe.SendQueryParams(c.sql, b.ParamValues, nil, b.ParamFormats, nil)
+	})
+}
+
+// pipelined sends BEGIN and one statement in one flush.
+func (p *physical) pipelined(ctx context.Context, r *Rows, c *call, queue func(*pgconn.Pipeline)) error {
+	pipe := p.pc.StartPipeline(ctx)
+	pipe.SendQueryParams(c.begin, nil, nil, nil, nil)
+	queue(pipe)
+	if err := pipe.Sync(); err != nil {
+		return abandon(pipe, err)
+	}
+	c.begin = ""
+	res, err := pipe.GetResults()
+	if err != nil {
+		return abandon(pipe, err)
+	}
+	began, ok := res.(*pgconn.ResultReader)
+	if !ok {
+		return abandon(pipe, errPipeline)
+	}
+	if _, err = began.Close(); err != nil {
+		return abandon(pipe, err)
+	}
+	if res, err = pipe.GetResults(); err != nil {
+		return abandon(pipe, err)
+	}
+	if r.rr, ok = res.(*pgconn.ResultReader); !ok {
+		return abandon(pipe, errPipeline)
+	}
+	r.pipe = pipe
+	return nil
+}
+
+// errPipeline is an answer that doesn't fit the questions.
+var errPipeline = errors.New("the server's answers don't match what was sent")
+
+// abandon closes a pipeline whose first error is already known; closing it
+// reads the rest of the answers.
+func abandon(pipe *pgconn.Pipeline, err error) error {
+	_ = pipe.Close() // repeats err
+	return err
+}
+
+// sendSimple runs a text of several commands by the simple protocol, the only
+// one that takes them.
+func (p *physical) sendSimple(ctx context.Context, r *Rows, c *call) error {
+	if err := p.beginAlone(ctx, c); err != nil {
+		return err
+	}
+	p.mark(c)
+	r.multi = p.pc.Exec(ctx, c.sql)
+	return nil
+}
+
+// sendInterpolated runs a statement by the simple protocol with the arguments
+// written into its text, which is pgx's own code.
+func (p *physical) sendInterpolated(ctx context.Context, r *Rows, c *call) (err error) {
+	if err := p.beginAlone(ctx, c); err != nil {
+		return err
+	}
+	defer func() {
+		if v := recover(); v != nil {
+			err = &PanicError{While: "encoding arguments", Value: v}
+		}
+	}()
+	p.mark(c)
+	args := append([]any{pgx.QueryExecModeSimpleProtocol}, c.args...)
+	rows, err := p.conn.Query(ctx, c.sql, args...)
+	if err != nil {
+		rows.Close()
+		return err
+	}
+	r.simple = rows
+	return nil
+}
+
+// beginAlone sends a pending BEGIN by itself.
+func (p *physical) beginAlone(ctx context.Context, c *call) error {
+	if c.begin == "" {
+		return nil
+	}
+	if _, err := p.pc.ExecParams(ctx, c.begin, nil, nil, nil, nil).Close(); err != nil {
+		return err
+	}
+	c.begin = ""
+	return nil
+}
+
+// mark starts the flush record: from here on, bytes sent are the statement's.
+func (p *physical) mark(c *call) {
+	c.flight = p.takeOff()
+	c.sent = true
+}
+
+// command runs a statement without arguments or rows and returns its tag.
+func (p *physical) command(ctx context.Context, sql string) (pgconn.CommandTag, error) {
+	return p.pc.ExecParams(ctx, sql, nil, nil, nil, nil).Close()
+}

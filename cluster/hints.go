@@ -1,0 +1,45 @@
+package cluster
+
+import "context"
+
+// hints are what the caller said about an operation through its context.
+type hints struct {
+	node       string
+	idempotent bool
+	readOnly   bool
+}
+
+type hintsKey struct{}
+
+func hintsOf(ctx context.Context) hints {
+	h, _ := ctx.Value(hintsKey{}).(hints)
+	return h
+}
+
+// WithNode asks for one node by its address, as the DSN names it. It says where
+// a checkout begins: inside a transaction or a used session it has no effect.
+// If that node can't take the operation, the operation fails rather than going
+// elsewhere. The address of no node is an error of the operation.
+func WithNode(ctx context.Context, addr string) context.Context {
+	h := hintsOf(ctx)
+	h.node = addr
+	return context.WithValue(ctx, hintsKey{}, h)
+}
+
+// WithIdempotent says that running an autocommit statement twice does no harm,
+// so that it may be tried again although it may already have taken effect. It
+// has no effect inside a transaction.
+func WithIdempotent(ctx context.Context) context.Context {
+	h := hintsOf(ctx)
+	h.idempotent = true
+	return context.WithValue(ctx, hintsKey{}, h)
+}
+
+// WithReadOnly says that a statement changes nothing, although its text can't
+// show it: a SELECT that calls a function of the application's own, for
+// example. It is then tried again like any other read.
+func WithReadOnly(ctx context.Context) context.Context {
+	h := hintsOf(ctx)
+	h.readOnly = true
+	return context.WithValue(ctx, hintsKey{}, h)
+}

@@ -1,0 +1,62 @@
+package histogram
+
+import (
+	"math/bits"
+	"sync/atomic"
+	"time"
+)
+
+// Histogram counts durations in buckets of a quarter of a power of two of
+// microseconds, up to more than an hour. It takes no lock; a reader that runs
+// beside writers may miss the latest samples. The zero value is empty.
+type Histogram struct {
+	buckets [4 * 33]atomic.Uint64
+}
+
+// Record counts one duration; durations below a microsecond count as one.
+func (h *Histogram) Record(d time.Duration) {
+	h.buckets[bucketOf(uint64(max(d/time.Microsecond, 1)))].Add(1)
+}
+
+// bucketOf returns the bucket for a number of microseconds, at least 1.
+func bucketOf(micros uint64) int {
+	exponent := bits.Len64(micros) - 1
+	quarter := 0
+	if exponent >= 2 {
+		quarter = int(micros>>(exponent-2)) & 3
+	} else if exponent == 1 {
+		quarter = int(micros&1) * 2
+	}
+	return min(4*exponent+quarter, 4*33-1)
+}
+
+// upperMicros returns the upper end of a bucket.
+func upperMicros(bucket int) float64 {
+	base := float64(uint64(1) << (bucket / 4))
+	return base * (1 + float64(bucket%4+1)/4)
+}
+
+// Quantiles returns the upper ends of the buckets that hold the given
+// quantiles (0 to 1, ascending); zeros without samples.
+func (h *Histogram) Quantiles(qs ...float64) []time.Duration {
+	var counts [len(h.buckets)]uint64
+	total := uint64(0)
+	for i := range h.buckets {
+		counts[i] = h.buckets[i].Load()
+		total += counts[i]
+	}
+	out := make([]time.Duration, len(qs))
+	if total == 0 {
+		return out
+	}
+	for k, q := range qs {
+		rank, seen := uint64(q*float64(total-1))+1, uint64(0)
+		for i, n := range counts {
+			if seen += n; seen >= rank {
+				out[k] = time.Duration(upperMicros(i) * float64(time.Microsecond))
+				break
+			}
+		}
+	}
+	return out
+}

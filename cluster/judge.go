@@ -1,0 +1,234 @@
+package cluster
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+	"unicode"
+
+	"github.com/anywriter/anywriter/health"
+	"github.com/anywriter/anywriter/internal/outcome"
+	"github.com/anywriter/anywriter/internal/sqlstate"
+	"github.com/anywriter/anywriter/internal/stmtclass"
+)
+
+// ended is called once for every exchange with a server that an attempt
+// started: it turns a raw error into the final one and keeps the books of the
+// session and the node.
+func (s *Session) ended(ctx context.Context, r *Rows) {
+	if s.open != r {
+		return // the session has been released meanwhile: nothing is ours any more
+	}
+	s.open = nil
+	c, p := &r.call, r.phys
+	now := time.Now()
+	s.noteDirt(p, c)
+	if r.err == nil {
+		s.lease.settle(health.BreakerSuccess)
+		p.node.finished(now, c, true)
+		return
+	}
+	verdict, final := s.judge(ctx, p, c, r.err)
+	r.err = final
+	s.lease.settle(breakerResult(verdict))
+	if verdict.DropStatement {
+		p.stmts.Drop(c.sql)
+	}
+	if s.inTx && s.txErr == nil {
+		s.txErr = final
+		s.txDead = s.begin == "" && !p.pc.IsClosed() && p.pc.TxStatus() == 'I'
+	}
+	p.node.failed(now, c, verdict)
+	if p.pc.IsClosed() {
+		s.loseLease(final)
+	}
+}
+
+// noteDirt remembers what the statement may have left behind in the server
+// session, also when it failed: a SET inside a text of several commands stays.
+func (s *Session) noteDirt(p *physical, c *call) {
+	dirt := c.info.Dirt
+	if dirt == 0 {
+		return
+	}
+	s.dirty = s.dirty || c.info.Dirties(p.node.reset == resetStrict)
+	if dirt&stmtclass.DirtPrepare != 0 {
+		p.prepared = true
+	}
+	if dirt&stmtclass.DirtDiscard != 0 {
+		// DISCARD ALL and DEALLOCATE ALL drop our statements too. Forgetting
+		// them all is cheap; running into 26000 inside a transaction isn't.
+		p.stmts.Forget()
+	}
+}
+
+// judge says what an error of an attempt means, and wraps it.
+func (s *Session) judge(ctx context.Context, p *physical, c *call, err error) (sqlstate.Verdict, error) {
+	facts, pgErr := factsOf(err)
+	facts.Phase, facts.InTx, facts.FirstInTx = sqlstate.PhaseStatement, c.inTx, c.first
+	facts.OwnCancel = ctx.Err() != nil
+	if c.commit {
+		facts.Phase = sqlstate.PhaseCommit
+	}
+	rec := c.record()
+	var verdict sqlstate.Verdict
+	switch {
+	case pgErr != nil:
+		verdict = sqlstate.Classify(facts)
+	case errors.Is(err, ErrTxAborted):
+		verdict = sqlstate.CommitRolledBackVerdict()
+		verdict.Retry = verdictOf(err).Retry // that of the statement which failed
+	case p.pc.IsClosed():
+		verdict = sqlstate.Classify(facts)
+		if facts.OwnCancel {
+			verdict.Node, verdict.Retry = sqlstate.NodeFine, sqlstate.RetryNever
+		}
+	default: // refused on our side of the wire: bad arguments, a context already done
+	}
+	rec = rec.Step(verdict.Event())
+	out := rec.Outcome()
+	if out == CommitSent && !c.commit && (c.harmless() || hintsOf(ctx).readOnly) {
+		out = DefinitelyAborted // nothing can have been committed
+	}
+	if out == DefinitelyAborted && pgErr != nil && !c.inTx && c.commitsInside() && facts.Code != syntaxError {
+		out = CommitSent // the failing part was undone; what came before may stand
+	}
+	if verdict.Kind == sqlstate.AbortedTx && s.txErr != nil {
+		err = fmt.Errorf("%w; the first error of the transaction was: %w", err, s.txErr)
+	}
+	if out == CommitSent {
+		return verdict, &OutcomeUnknownError{
+			Node: p.node.addr, SQLState: facts.Code, Attempts: c.attempts, Err: err, verdict: verdict,
+		}
+	}
+	return verdict, &OpError{
+		Node: p.node.addr, SQLState: facts.Code, Outcome: out, Attempts: c.attempts, Err: err, verdict: verdict,
+	}
+}
+
+// harmless reports whether the statement can't have committed anything: a read,
+// an empty text, or a BEGIN.
+func (c *call) harmless() bool {
+	return c.info.Class == stmtclass.Read || c.info.Class == stmtclass.Empty ||
+		c.info.Class == stmtclass.Transaction && c.info.Control == stmtclass.ControlBegin
+}
+
+// syntaxError is found before anything is carried out, in the whole text.
+const syntaxError = "42601"
+
+// commitsInside reports whether the text may commit more than once by itself:
+// several commands with transaction control among them, or a procedure or
+// anonymous block, which may contain COMMIT.
+func (c *call) commitsInside() bool {
+	if c.info.Commands > 1 {
+		return c.info.ControlsTx
+	}
+	word := firstWord(c.sql)
+	return word == "call" || word == "do"
+}
+
+// firstWord returns the first word of a text in lower case, past spaces and
+// comments.
+func firstWord(sql string) string {
+	for {
+		sql = strings.TrimLeft(sql, " \t\r\n\f(")
+		end := ""
+		switch {
+		case strings.HasPrefix(sql, "--"):
+			end = "\n"
+		case strings.HasPrefix(sql, "/*"):
+			end = "*/"
+		default:
+			n := strings.IndexFunc(sql, func(r rune) bool { return !unicode.IsLetter(r) })
+			if n < 0 {
+				n = len(sql)
+			}
+			return strings.ToLower(sql[:n])
+		}
+		_, rest, found := strings.Cut(sql, end)
+		if !found {
+			return ""
+		}
+		sql = rest
+	}
+}
+
+// record is what the wire saw of the attempt.
+func (c *call) record() outcome.Record {
+	rec := outcome.Record{Scope: outcome.Autocommit}
+	if c.inTx {
+		// Whatever was flushed of an open transaction, its end decides.
+		rec = outcome.Record{Scope: outcome.Transaction, Flushed: !c.first}
+	}
+	if !c.sent || !c.flight.flushed() {
+		return rec
+	}
+	if c.commit || c.inTx && c.info.ControlsTx {
+		return rec.Step(outcome.EventFlushCommit)
+	}
+	return rec.Step(outcome.EventFlush)
+}
+
+// refused wraps an error that came before any attempt.
+func (s *Session) refused(c *call, err error) error {
+	if _, ours := err.(*NoNodeError); ours || OutcomeOf(err) != Unknown {
+		return err
+	}
+	return &OpError{Node: s.Node(), Outcome: NotSent, Attempts: max(c.attempts, 1), Err: err}
+}
+
+// finished books an exchange that the server completed.
+func (n *Node) finished(now time.Time, c *call, ok bool) {
+	n.counters.ops.Add(1)
+	if !ok {
+		n.counters.errors.Add(1)
+	}
+	if c.answered == 0 {
+		c.answered = now.UnixNano()
+	}
+	latency := time.Duration(c.answered - c.started)
+	n.latency.Record(latency)
+	n.load.Observe(now.UnixNano(), latency)
+}
+
+// failed books an exchange that ended in an error.
+func (n *Node) failed(now time.Time, c *call, v sqlstate.Verdict) {
+	if v.Kind == sqlstate.Conflict {
+		n.counters.conflicts.Add(1)
+	}
+	kind := healthEvent(v)
+	if kind == health.EventNone {
+		n.finished(now, c, false)
+		return
+	}
+	n.counters.ops.Add(1)
+	n.counters.errors.Add(1)
+	n.load.Fail(now.UnixNano())
+	n.cluster.monitor.Observe(n.index, kind, now)
+}
+
+// breakerResult translates a verdict for the node's breaker.
+func breakerResult(v sqlstate.Verdict) health.BreakerResult {
+	if v.NodeFault() {
+		return health.BreakerFailure
+	}
+	return health.BreakerSuccess
+}
+
+// healthEvent translates a verdict for the health monitor.
+func healthEvent(v sqlstate.Verdict) health.Kind {
+	switch v.Node {
+	case sqlstate.NodeGoing:
+		return health.EventDrain
+	case sqlstate.NodeNotReady:
+		return health.EventNotReady
+	case sqlstate.NodeCrowded:
+		return health.EventFull
+	case sqlstate.NodeSuspect:
+		return health.EventReset
+	default:
+		return health.EventNone
+	}
+}

@@ -1,0 +1,117 @@
+package cluster
+
+import (
+	"context"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/anywriter/anywriter/health"
+)
+
+// lease is one server connection in use. The zero value holds none.
+type lease struct {
+	node *Node
+	conn *pgxpool.Conn
+	phys *physical
+	done func(health.BreakerResult) // owed to the node's breaker; see Node.consent
+}
+
+func (l *lease) held() bool { return l.conn != nil }
+
+// settle reports the node's answer, or its failure, to its breaker.
+func (l *lease) settle(result health.BreakerResult) {
+	if l.done != nil {
+		l.done(result)
+		l.done = nil
+		return
+	}
+	if result == health.BreakerFailure {
+		l.node.blame()
+	}
+}
+
+// release gives the connection back to the pool; the pool closes it if it is
+// broken, busy or inside a transaction. A dirty one is cleaned first, in the
+// background.
+func (l *lease) release(dirty bool) {
+	node := l.node
+	node.load.End()
+	l.settle(health.BreakerIgnore)
+	pc := l.phys.pc
+	if dirty && node.reset != resetOff && !pc.IsClosed() && !pc.IsBusy() && pc.TxStatus() == 'I' {
+		node.cluster.resetInBackground(*l)
+		return
+	}
+	l.giveBack()
+}
+
+// giveBack returns the connection to the pool as it is.
+func (l *lease) giveBack() {
+	l.conn.Release()
+	l.node.idle.Add(1)
+	l.node.cluster.leases.Add(-1)
+}
+
+// acquireBound is how long one node's pool may keep an operation waiting
+// before another node is tried. A pool that has an idle connection answers in
+// a microsecond and a dial on a local network within a millisecond; a node that
+// needs longer is busy or in trouble, and the others are asked.
+const acquireBound = 100 * time.Millisecond
+
+// acquire gets a connection from the node's pool that is alive as far as can
+// be seen without a round trip.
+func (n *Node) acquire(ctx context.Context) (lease, error) {
+	for {
+		conn, err := n.acquireBounded(ctx)
+		if err != nil {
+			return lease{}, err
+		}
+		phys, _ := conn.Conn().PgConn().CustomData()[physicalKey].(*physical)
+		if phys.gone() {
+			n.discard(conn, phys)
+			continue
+		}
+		n.cluster.leases.Add(1)
+		n.load.Begin()
+		return lease{node: n, conn: conn, phys: phys}, nil
+	}
+}
+
+// acquireBounded takes a connection from the pool. The bound on the wait costs
+// a timer, so it is only used when no connection seems to be idle: idle is a
+// claim count, and a wrong guess is bounded by the caller's context.
+func (n *Node) acquireBounded(ctx context.Context) (*pgxpool.Conn, error) {
+	if n.idle.Add(-1) >= 0 {
+		conn, err := n.pool.Acquire(ctx)
+		if err != nil {
+			n.idle.Add(1)
+		}
+		return conn, err
+	}
+	bounded, cancel := context.WithTimeout(ctx, acquireBound)
+	defer cancel()
+	conn, err := n.pool.Acquire(bounded)
+	if err != nil {
+		n.idle.Add(1)
+	}
+	return conn, err
+}
+
+// discard closes a connection that was found dead before use.
+func (n *Node) discard(conn *pgxpool.Conn, phys *physical) {
+	phys.destroy()
+	conn.Release()
+	n.idle.Add(1)
+}
+
+// destroy closes the connection without waiting for the server. pgx must see
+// it as closed, or the pool would keep it.
+func (p *physical) destroy() {
+	if p.sock != nil {
+		p.sock.Reset()
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel() // nobody is there to say goodbye to
+	_ = p.pc.Close(ctx)
+}

@@ -1,0 +1,179 @@
+package cluster
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"sync/atomic"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/anywriter/anywriter/balancer"
+	"github.com/anywriter/anywriter/cluster/internal/histogram"
+	"github.com/anywriter/anywriter/cluster/internal/socket"
+	"github.com/anywriter/anywriter/health"
+	"github.com/anywriter/anywriter/internal/dsn"
+)
+
+// Node is one address of the cluster: its pool of server connections, its
+// breaker, and what is counted about it. It is safe for concurrent use.
+type Node struct {
+	cluster *Cluster
+	index   int
+	addr    string
+	config  *pgx.ConnConfig
+	pool    *pgxpool.Pool
+	traffic *socket.Set // the pool's sockets and cancel requests
+	prober  prober
+	pulse   *health.Pulse
+	breaker *health.Breaker
+	wary    atomic.Int32 // answers still owed to the breaker after a failure; see consent
+	load    balancer.Load
+	idle    atomic.Int64 // idle connections in the pool, less the claims on them
+	reset   resetMode
+
+	statementCapacity int
+	reported          health.State // last told to the listener; the monitor's goroutine's
+	latency           histogram.Histogram
+	counters          counters
+
+	lastError   atomic.Pointer[error] // the last failure to connect
+	denied      atomic.Pointer[error] // why the server turns this client away, if it does
+	duplicateOf atomic.Pointer[Node]  // the node that this one turned out to be
+}
+
+// resetMode is the DSN's session_reset.
+type resetMode = dsn.SessionReset
+
+const (
+	resetStrict = dsn.ResetStrict
+	resetOff    = dsn.ResetOff
+)
+
+// maxDials bounds the connections to one node that are being opened at the
+// same time: enough to fill a pool in two rounds, too few to knock over a node
+// that has just come back.
+const maxDials = 8
+
+// newNode prepares a node; it starts nothing and dials nothing.
+func newNode(c *Cluster, index int, from dsn.Node) (*Node, error) {
+	n := &Node{cluster: c, index: index, addr: from.Name, reset: c.settings.SessionReset}
+	n.pulse = health.NewPulse()
+	n.breaker = health.NewBreaker(from.Name)
+	n.config = from.Conn.Copy()
+	n.statementCapacity = n.config.StatementCacheCapacity
+	dial := DialFunc(n.config.DialFunc)
+	if c.config.DialFunc != nil {
+		dial = c.config.DialFunc
+		n.config.LookupFunc = literalLookup
+	} else {
+		n.config.LookupFunc = oneServer(n.config.LookupFunc)
+	}
+	n.traffic = socket.New(dial, maxDials, n.pulse)
+	n.prober.init(n, dial)
+	n.config.DialFunc = n.traffic.Dial
+	pool, err := pgxpool.ParseConfig("")
+	if err != nil {
+		return nil, err
+	}
+	pool.ConnConfig = n.config
+	pool.MaxConns = int32(c.settings.MaxConnsPerNode)
+	pool.MinConns, pool.MinIdleConns = 0, int32(min(c.settings.MinIdle, c.settings.MaxConnsPerNode))
+	// The pool's own ping would cost a round trip and tell nothing that the
+	// prober doesn't know; see Node.acquire for what is checked instead.
+	pool.ShouldPing = func(context.Context, pgxpool.ShouldPingParams) bool { return false }
+	pool.AfterConnect = n.connected
+	pool.BeforeClose = func(*pgx.Conn) { n.idle.Add(-1) }
+	n.pool, err = pgxpool.NewWithConfig(context.Background(), pool)
+	return n, err
+}
+
+// connected is called by the pool for each new connection.
+func (n *Node) connected(_ context.Context, conn *pgx.Conn) error {
+	newPhysical(n, conn)
+	n.idle.Add(1)
+	return nil
+}
+
+// probed is called by the monitor for each answered probe.
+func (n *Node) probed(roundTrip time.Duration) {
+	n.load.ObserveProbe(time.Now().UnixNano(), roundTrip)
+}
+
+// Addr returns the node's address as the DSN names it.
+func (n *Node) Addr() string { return n.addr }
+
+// errNodeDown is the answer to a dial while the node is declared down.
+var errNodeDown = errors.New("node is declared down")
+
+// cut refuses dials to the node and resets all its sockets, so that nobody
+// waits for it any longer. It is called by the health monitor.
+func (n *Node) cut(reason health.Reason) {
+	n.traffic.Refuse(fmt.Errorf("%w (%v)", errNodeDown, reason))
+	n.counters.cuts.Add(int64(n.traffic.Cut()))
+	n.prober.cut()
+}
+
+// allow ends a cut.
+func (n *Node) allow() {
+	n.traffic.Allow()
+	n.cluster.warm(n)
+}
+
+// describe says in a few words why the node isn't picked, for error messages.
+func (n *Node) describe() string {
+	if d := n.duplicateOf.Load(); d != nil {
+		return "is the same server as " + d.addr
+	}
+	if err := n.denied.Load(); err != nil {
+		return (*err).Error()
+	}
+	report := n.cluster.view.Load().health.Reports[n.index]
+	s := report.State.String()
+	if report.Reason != health.ReasonNone {
+		s += ": " + report.Reason.String()
+	}
+	if !report.Since.IsZero() {
+		s += fmt.Sprintf(" for %v", time.Since(report.Since).Round(time.Millisecond))
+	}
+	if err := n.lastError.Load(); err != nil && !report.State.Serving() {
+		s += "; last error: " + (*err).Error()
+	}
+	if stat := n.pool.Stat(); stat.AcquiredConns() >= stat.MaxConns() {
+		s += fmt.Sprintf("; all %d connections are in use", stat.MaxConns())
+	}
+	return s
+}
+
+// literalLookup leaves names to the dial function.
+func literalLookup(_ context.Context, host string) ([]string, error) { return []string{host}, nil }
+
+// oneServer wraps a name lookup so that a name which stands for several
+// servers is an error: health and balance are kept per server. The two
+// addresses, one of each family, of one server are fine.
+func oneServer(lookup func(context.Context, string) ([]string, error)) func(context.Context, string) ([]string, error) {
+	return func(ctx context.Context, host string) ([]string, error) {
+		addrs, err := lookup(ctx, host)
+		if err != nil {
+			return nil, err
+		}
+		v4, v6 := 0, 0
+		for _, a := range addrs {
+			ip := net.ParseIP(a)
+			switch {
+			case ip == nil || ip.IsLoopback():
+			case ip.To4() != nil:
+				v4++
+			default:
+				v6++
+			}
+		}
+		if v4 > 1 || v6 > 1 {
+			return nil, fmt.Errorf("host name %s stands for %d addresses; name each node by its own address", host, len(addrs))
+		}
+		return addrs, nil
+	}
+}

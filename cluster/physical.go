@@ -1,0 +1,175 @@
+package cluster
+
+import (
+	"context"
+	"crypto/tls"
+	"fmt"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgtype"
+
+	"github.com/anywriter/anywriter/cluster/internal/socket"
+	"github.com/anywriter/anywriter/cluster/internal/stmtcache"
+)
+
+// physicalKey is where a pooled connection keeps its physical.
+const physicalKey = "anywriter.physical"
+
+// physical is what we know about one server connection for as long as it
+// lives: its socket, its prepared statements, its encoder. It has one user at
+// a time.
+type physical struct {
+	node      *Node
+	conn      *pgx.Conn
+	pc        *pgconn.PgConn
+	sock      *socket.Conn
+	encrypted bool
+	stmts     *stmtcache.Cache
+	encoder   pgx.ExtendedQueryBuilder
+	prepared  bool // the application used PREPARE: the reset must drop its names
+}
+
+// newPhysical is called by the pool once for each new connection.
+func newPhysical(node *Node, conn *pgx.Conn) *physical {
+	p := &physical{
+		node:  node,
+		conn:  conn,
+		pc:    conn.PgConn(),
+		sock:  socket.Find(conn.PgConn().Conn()),
+		stmts: stmtcache.New(node.statementCapacity),
+	}
+	_, p.encrypted = conn.PgConn().Conn().(*tls.Conn)
+	p.pc.CustomData()[physicalKey] = p
+	return p
+}
+
+// gone reports whether the idle connection is known to be dead.
+func (p *physical) gone() bool {
+	return p.pc.IsClosed() || p.sock != nil && p.sock.Gone(p.encrypted)
+}
+
+// flight marks where the byte counters of a connection stood before a
+// statement was sent.
+type flight struct {
+	sock           *socket.Conn
+	sent, received int64
+}
+
+func (p *physical) takeOff() flight {
+	f := flight{sock: p.sock}
+	if f.sock != nil {
+		f.sent, f.received = f.sock.Sent(), f.sock.Received()
+	}
+	return f
+}
+
+// flushed reports whether any byte left the process since the takeoff. Without
+// a socket to ask it assumes so.
+func (f flight) flushed() bool { return f.sock == nil || f.sock.Sent() != f.sent }
+
+// answered reports whether any byte came back since the takeoff.
+func (f flight) answered() bool { return f.sock != nil && f.sock.Received() != f.received }
+
+// describe returns the prepared statement for a text, preparing it if the
+// connection hasn't got it. With begin set, BEGIN travels in the same flush.
+func (p *physical) describe(ctx context.Context, sql, begin string, named bool) (*stmtcache.Entry, error) {
+	name := ""
+	if named {
+		name = p.stmts.NextName()
+	}
+	var desc *pgconn.StatementDescription
+	var err error
+	if begin == "" && len(p.stmts.Stale()) == 0 {
+		desc, err = p.pc.Prepare(ctx, name, sql, nil)
+	} else {
+		desc, err = p.preparePipelined(ctx, name, sql, begin)
+	}
+	if err != nil {
+		return nil, err
+	}
+	e := &stmtcache.Entry{Desc: desc, Formats: make([]int16, len(desc.Fields))}
+	for i := range desc.Fields {
+		e.Formats[i] = resultFormat(desc.Fields[i].DataTypeOID)
+	}
+	return e, nil
+}
+
+// preparePipelined prepares a statement in one flush with the deallocation of
+// displaced ones and with BEGIN.
+func (p *physical) preparePipelined(ctx context.Context, name, sql, begin string) (*pgconn.StatementDescription, error) {
+	pipe := p.pc.StartPipeline(ctx)
+	stale := p.stmts.Stale()
+	for _, old := range stale {
+		pipe.SendDeallocate(old)
+	}
+	if begin != "" {
+		pipe.SendQueryParams(begin, nil, nil, nil, nil)
+	}
+	pipe.SendPrepare(name, sql, nil)
+	if err := pipe.Sync(); err != nil {
+		return nil, abandon(pipe, err)
+	}
+	desc, err := readPrepared(pipe)
+	closeErr := pipe.Close()
+	if err != nil {
+		return nil, err
+	}
+	if closeErr != nil {
+		return nil, closeErr
+	}
+	p.stmts.Deallocated()
+	desc.Name, desc.SQL = name, sql
+	return desc, nil
+}
+
+// readPrepared reads results up to the statement description.
+func readPrepared(pipe *pgconn.Pipeline) (*pgconn.StatementDescription, error) {
+	for {
+		res, err := pipe.GetResults()
+		if err != nil {
+			return nil, err
+		}
+		switch res := res.(type) {
+		case *pgconn.StatementDescription:
+			return res, nil
+		case *pgconn.ResultReader: // BEGIN
+			if _, err := res.Close(); err != nil {
+				return nil, err
+			}
+		case *pgconn.CloseComplete:
+		default:
+			return nil, fmt.Errorf("prepare: the server ended the exchange without a statement description")
+		}
+	}
+}
+
+// encode encodes the arguments for a described statement, or by their Go types
+// if desc is nil. A panicking Valuer becomes an error: a panic that passes
+// through database/sql leaks its connection.
+func (p *physical) encode(desc *pgconn.StatementDescription, args []any) (err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			err = &PanicError{While: "encoding arguments", Value: r}
+		}
+	}()
+	if desc != nil && len(desc.ParamOIDs) != len(args) {
+		return fmt.Errorf("expected %d arguments, got %d", len(desc.ParamOIDs), len(args))
+	}
+	return p.encoder.Build(p.conn.TypeMap(), desc, args)
+}
+
+// resultFormat is the wire format in which a column is asked for: binary for
+// the types that database/sql scans without text, text for everything else,
+// the same choice that pgx's stdlib makes.
+func resultFormat(oid uint32) int16 {
+	switch oid {
+	case pgtype.BoolOID, pgtype.ByteaOID, pgtype.CIDOID, pgtype.DateOID,
+		pgtype.Float4OID, pgtype.Float8OID, pgtype.Int2OID, pgtype.Int4OID,
+		pgtype.Int8OID, pgtype.OIDOID, pgtype.TimestampOID,
+		pgtype.TimestamptzOID, pgtype.XIDOID:
+		return pgtype.BinaryFormatCode
+	default:
+		return pgtype.TextFormatCode
+	}
+}

@@ -1,0 +1,66 @@
+package cluster
+
+import (
+	"context"
+	"time"
+
+	"github.com/anywriter/anywriter/balancer"
+	"github.com/anywriter/anywriter/health"
+)
+
+// pingTimeout bounds what one node may take to answer a Ping before the next
+// is asked: a second is longer than any healthy answer and than the detector
+// needs to find a frozen node.
+const pingTimeout = time.Second
+
+// Ping returns nil if one node that takes writes answers before the context or
+// acquire_timeout ends, and otherwise an error with one line per node.
+func (c *Cluster) Ping(ctx context.Context) error {
+	var avoid balancer.Set
+	var causes []error
+	began := time.Now()
+	for range c.nodes {
+		l, err := c.acquire(ctx, avoid)
+		if err != nil {
+			return err
+		}
+		if err = l.ping(ctx); err == nil {
+			l.release(false)
+			return nil
+		}
+		l.settle(health.BreakerFailure)
+		l.release(false)
+		l.node.lastError.Store(&err)
+		causes = append(causes, err)
+		avoid = avoid.With(l.node.index)
+		if ctx.Err() != nil {
+			break
+		}
+	}
+	return c.noNode(began, ctx.Err(), causes)
+}
+
+// ping makes a round trip and asks whether writes are taken.
+func (l *lease) ping(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, pingTimeout)
+	defer cancel()
+	e := detect(l.phys.pc)
+	res := l.phys.pc.ExecParams(ctx, e.probe(), nil, nil, nil, nil).Read()
+	if res.Err != nil {
+		return res.Err
+	}
+	if e.hasRecovery() && len(res.Rows) == 1 && string(res.Rows[0][0]) == "t" {
+		return &notReadyError{reason: "the server is in recovery and takes no writes"}
+	}
+	return nil
+}
+
+// Ping asks the server of a session in use, or, if it holds no server
+// connection, whether any node answers.
+func (s *Session) Ping(ctx context.Context) error {
+	if !s.lease.held() && s.lost == nil {
+		return s.cluster.Ping(ctx)
+	}
+	_, err := s.Exec(ctx, "-- ping", nil)
+	return err
+}

@@ -1,0 +1,126 @@
+package cluster
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/anywriter/anywriter/cluster/internal/socket"
+)
+
+// prober asks one node whether it is well, over a connection of its own that
+// no user's statement can keep busy. Its methods are called by the node's
+// probing goroutine only, but for cut.
+type prober struct {
+	node    *Node
+	config  *pgconn.Config
+	sockets *socket.Set
+	conn    *pgconn.PgConn
+	engine  engine
+}
+
+func (p *prober) init(n *Node, dial DialFunc) {
+	p.node = n
+	p.sockets = socket.New(dial, maxDials, n.pulse)
+	p.config = n.config.Config.Copy()
+	p.config.DialFunc = p.sockets.Dial
+}
+
+// cut ends whatever the prober is waiting for. The next probe dials anew.
+func (p *prober) cut() { p.sockets.Cut() }
+
+// probe makes one round trip to the node. An error means that the node can't
+// be given work now.
+func (p *prober) probe(ctx context.Context) error {
+	err := p.roundTrip(ctx)
+	if err == nil || isDenial(err) {
+		p.accept(err)
+		return nil
+	}
+	p.node.lastError.Store(&err)
+	if p.conn != nil && p.conn.IsClosed() {
+		p.drop()
+	}
+	return err
+}
+
+// accept notes whether the server, which is well, lets us in.
+func (p *prober) accept(denial error) {
+	var next *error
+	if denial != nil {
+		next = &denial
+	}
+	if old := p.node.denied.Swap(next); (old == nil) != (next == nil) {
+		p.node.cluster.events.denied(p.node, denial)
+		p.node.cluster.publish()
+	}
+}
+
+func (p *prober) roundTrip(ctx context.Context) error {
+	if p.conn == nil {
+		return p.connect(ctx)
+	}
+	return p.ask(ctx)
+}
+
+// connect opens the prober's connection and finds out who answers there.
+func (p *prober) connect(ctx context.Context) error {
+	conn, err := pgconn.ConnectConfig(ctx, p.config)
+	if err != nil {
+		return err
+	}
+	p.conn = conn
+	id, err := identify(ctx, conn)
+	if err != nil {
+		p.drop()
+		return err
+	}
+	p.engine = id.engine
+	if err := p.node.cluster.meet(p.node, id); err != nil {
+		return err
+	}
+	return p.ask(ctx)
+}
+
+// ask sends the probe.
+func (p *prober) ask(ctx context.Context) error {
+	result := p.conn.ExecParams(ctx, p.engine.probe(), nil, nil, nil, nil).Read()
+	if result.Err != nil {
+		return result.Err
+	}
+	if p.engine.hasRecovery() && len(result.Rows) == 1 && string(result.Rows[0][0]) == "t" {
+		return &notReadyError{reason: "the server is in recovery and takes no writes"}
+	}
+	return nil
+}
+
+// drop closes the prober's connection without waiting for the server.
+func (p *prober) drop() {
+	if p.conn == nil {
+		return
+	}
+	conn := p.conn
+	p.conn = nil
+	// pgx may be about to dial a cancel request for what was under way.
+	p.sockets.Refuse(errNodeDown)
+	defer p.sockets.Allow()
+	p.sockets.Cut()
+	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	defer cancel()
+	_ = conn.Close(ctx) // its socket is gone already
+	select {
+	case <-conn.CleanupDone():
+	case <-ctx.Done():
+	}
+}
+
+// notReadyError is a node's refusal that it didn't put into an error message.
+// It has the SQLSTATE cannot_connect_now.
+type notReadyError struct{ reason string }
+
+func (e *notReadyError) Error() string { return fmt.Sprintf("not ready: %s", e.reason) }
+
+// SQLState returns 57P03.
+func (e *notReadyError) SQLState() string { return "57P03" }

@@ -1,0 +1,316 @@
+package cluster
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/anywriter/anywriter/balancer"
+	"github.com/anywriter/anywriter/internal/stmtclass"
+)
+
+// Session is one checkout: the time from the first statement to Release during
+// which everything runs on one server connection, so that transactions,
+// settings and open rows stay together. It holds no server connection before
+// the first statement and none after Release, and may then be used again. It
+// belongs to one goroutine at a time.
+type Session struct {
+	cluster *Cluster
+	lease   lease        // zero while no server connection is held
+	avoid   balancer.Set // indices of nodes whose failure made an attempt worthless
+	used    bool         // something has run in this checkout: it can't change node
+	dirty   bool         // session state must be undone before anyone else
+	lost    error        // the connection broke after use: nothing more can run
+	open    *Rows
+	exec    Rows // reader of statements whose rows nobody wants
+
+	inTx     bool   // an explicit transaction, begun or pending
+	begin    string // its BEGIN, as long as that hasn't been sent
+	beginSQL string // the same, kept
+	txErr    error  // its first error
+	txDead   bool   // it failed before it was open: nothing may run until its end
+}
+
+// NewSession returns a session that holds nothing yet.
+func (c *Cluster) NewSession() *Session { return &Session{cluster: c} }
+
+// TxOptions are the properties of a transaction. The zero value is the
+// server's default.
+type TxOptions struct {
+	Isolation pgx.TxIsoLevel
+	ReadOnly  bool
+}
+
+func (o TxOptions) sql() string {
+	s := "begin"
+	if o.Isolation != "" {
+		s += " isolation level " + string(o.Isolation)
+	}
+	if o.ReadOnly {
+		s += " read only"
+	}
+	return s
+}
+
+// Exec runs a statement and returns its command tag. An autocommit statement
+// is tried again, on another node if need be, when that is certain to be safe.
+// The error is an *OpError, *OutcomeUnknownError, *NoNodeError or one of the
+// package's sentinels.
+func (s *Session) Exec(ctx context.Context, sql string, args []any) (pgconn.CommandTag, error) {
+	r := &s.exec
+	*r = Rows{call: call{sql: sql, args: args}}
+	err := s.run(ctx, r)
+	tag := r.tag
+	*r = Rows{}
+	return tag, err
+}
+
+// Query runs a statement and returns its rows, which the caller must close.
+// Errors that come before the first row are handled and reported as by Exec.
+func (s *Session) Query(ctx context.Context, sql string, args []any) (*Rows, error) {
+	r := &Rows{call: call{sql: sql, args: args, query: true}}
+	if err := s.run(ctx, r); err != nil {
+		return nil, err
+	}
+	return r, nil
+}
+
+// run carries a statement out, attempt by attempt.
+func (s *Session) run(ctx context.Context, r *Rows) error {
+	if err := s.enter(); err != nil {
+		return err
+	}
+	r.call.mode = s.cluster.execMode
+	if err := s.prepareCall(ctx, &r.call); err != nil {
+		return s.refused(&r.call, err)
+	}
+	tries := s.cluster.retrier.start()
+	var unknown error // an idempotent write's earlier attempt that may have been committed
+	for {
+		err := s.attempt(ctx, r)
+		if err == nil {
+			s.used = true
+			return nil
+		}
+		if !s.again(ctx, r, err, &tries) {
+			s.used = s.used || s.lease.held() && r.call.sent
+			if s.inTx && !s.lease.held() && s.lost == nil {
+				// No node took the transaction. A statement of it has failed,
+				// so it mustn't commit what comes after.
+				s.txErr, s.txDead = err, true
+			}
+			return stillUnknown(unknown, err)
+		}
+		if OutcomeOf(err) == CommitSent {
+			unknown = err
+		}
+	}
+}
+
+// stillUnknown keeps the doubt about an earlier attempt in the final error.
+func stillUnknown(earlier, last error) error {
+	var e *OutcomeUnknownError
+	if !errors.As(earlier, &e) || OutcomeOf(last) == CommitSent {
+		return last
+	}
+	return &OutcomeUnknownError{
+		Node: e.Node, SQLState: e.SQLState, Attempts: e.Attempts + 1,
+		Err: fmt.Errorf("%w; and then: %w", e.Err, last),
+	}
+}
+
+// enter refuses work that can't be started.
+func (s *Session) enter() error {
+	switch {
+	case s.open != nil:
+		return errBusy
+	case s.lost != nil:
+		return s.lostError()
+	case s.txDead:
+		return s.abortedError(s.txErr, nil)
+	default:
+		return nil
+	}
+}
+
+// attempt runs the statement once.
+func (s *Session) attempt(ctx context.Context, r *Rows) error {
+	c := &r.call
+	c.attempts++
+	c.sent, c.answered = false, 0
+	if err := s.ensureLease(ctx); err != nil {
+		return err
+	}
+	*r = Rows{session: s, phys: s.lease.phys, ctx: ctx, call: *c}
+	c = &r.call
+	c.begin = s.begin
+	c.started = time.Now().UnixNano()
+	c.inTx = s.inTx || r.phys.pc.TxStatus() != 'I'
+	c.first = s.inTx && s.begin != ""
+	s.open = r
+	err := r.phys.send(ctx, r)
+	s.begin = c.begin
+	if err != nil {
+		r.done, r.err = true, err
+		s.ended(ctx, r)
+		return r.err
+	}
+	if !c.query {
+		return r.drain()
+	}
+	c.answered = time.Now().UnixNano()
+	if !s.used && !c.inTx && c.info.Class != stmtclass.Read && r.multi == nil {
+		return r.readAhead()
+	}
+	return r.preload()
+}
+
+// Begin opens a transaction. Nothing is sent: BEGIN travels with the first
+// statement, so an error of BEGIN is that statement's, and an empty
+// transaction costs nothing.
+func (s *Session) Begin(opts TxOptions) error {
+	switch {
+	case s.lost != nil:
+		return s.lostError()
+	case s.inTx:
+		return errTxOpen
+	case s.open != nil:
+		return errBusy
+	}
+	s.beginSQL = opts.sql()
+	s.inTx, s.begin, s.txErr = true, s.beginSQL, nil
+	return nil
+}
+
+// Rollback ends the transaction without effect. It takes no context: it must
+// also work after the transaction's context has been cancelled, and saves the
+// server connection then. A lost connection isn't an error, because the server
+// rolls back by itself.
+func (s *Session) Rollback() error {
+	if !s.inTx {
+		return errNoTx
+	}
+	pending := s.begin != "" || s.txDead
+	s.endTx()
+	if pending || !s.lease.held() {
+		return nil
+	}
+	return s.sendRollback()
+}
+
+// sendRollback rolls the server's transaction back, or gives the connection
+// up.
+func (s *Session) sendRollback() error {
+	ctx, cancel := context.WithTimeout(context.Background(), rollbackTimeout)
+	defer cancel()
+	p := s.lease.phys
+	_, err := p.command(ctx, "rollback")
+	if p.pc.IsClosed() {
+		s.loseLease(err)
+		return nil
+	}
+	if err != nil {
+		return &OpError{Node: s.lease.node.addr, Outcome: DefinitelyAborted, Attempts: 1, Err: err}
+	}
+	return nil
+}
+
+// rollbackTimeout bounds the ROLLBACK of a transaction whose own context may
+// be over. A server answers ROLLBACK at once; one that doesn't within a second
+// is frozen, and closing the connection does the same.
+const rollbackTimeout = time.Second
+
+func (s *Session) endTx() {
+	s.inTx, s.begin, s.beginSQL, s.txErr, s.txDead = false, "", "", nil, false
+}
+
+// TxError returns the first error of the open transaction, or nil.
+func (s *Session) TxError() error {
+	if s.txErr == nil && s.inTx && s.lost != nil {
+		return s.lostError()
+	}
+	return s.txErr
+}
+
+// InTx reports whether a transaction is open or pending.
+func (s *Session) InTx() bool { return s.inTx }
+
+// Conn returns the server connection of this session for direct use with pgx,
+// acquiring one and sending a pending BEGIN first. It must not be used after
+// Release. Whatever is done with it, the session's state is undone afterwards.
+func (s *Session) Conn(ctx context.Context) (*pgx.Conn, error) {
+	if err := s.enter(); err != nil {
+		return nil, err
+	}
+	if err := s.ensureLease(ctx); err != nil {
+		return nil, err
+	}
+	p := s.lease.phys
+	s.used, s.dirty, p.prepared = true, true, true
+	if s.begin == "" {
+		return p.conn, nil
+	}
+	c := call{begin: s.begin, inTx: true, first: true, attempts: 1}
+	err := p.beginAlone(ctx, &c)
+	s.begin = c.begin
+	if err != nil {
+		r := &Rows{session: s, phys: p, call: c, done: true, err: err}
+		s.open = r
+		s.ended(ctx, r)
+		return nil, r.err
+	}
+	return p.conn, nil
+}
+
+// Node returns the address of the node whose server connection the session
+// holds, or "".
+func (s *Session) Node() string {
+	if !s.lease.held() {
+		return ""
+	}
+	return s.lease.node.addr
+}
+
+// ensureLease gets a server connection if the session holds none.
+func (s *Session) ensureLease(ctx context.Context) error {
+	if s.lease.held() {
+		return nil
+	}
+	l, err := s.cluster.acquire(ctx, s.avoid)
+	if err != nil {
+		return err
+	}
+	s.lease, s.avoid = l, balancer.Set{}
+	return nil
+}
+
+// Release gives the server connection back and makes the session ready for
+// another checkout. It never blocks and may be called at any time, also twice.
+func (s *Session) Release() {
+	if s.lease.held() {
+		s.lease.release(s.dirty)
+	}
+	*s = Session{cluster: s.cluster}
+}
+
+// loseLease gives up a broken connection; the session can only go on if
+// nothing depended on it.
+func (s *Session) loseLease(cause error) {
+	if s.used || s.inTx {
+		s.lost = cause
+		if s.lost == nil {
+			s.lost = pgconn.ErrConnClosed
+		}
+	}
+	s.lease.release(false)
+	s.lease = lease{}
+	s.dirty = false
+}
+
+func (s *Session) lostError() error {
+	return fmt.Errorf("%w: %w", ErrSessionLost, s.lost)
+}

@@ -1,0 +1,81 @@
+package cluster
+
+import (
+	"sync/atomic"
+	"time"
+
+	"github.com/anywriter/anywriter/health"
+)
+
+// counters are what a node counts since Open.
+type counters struct {
+	picks, ops, errors, conflicts, retries, cuts atomic.Int64
+}
+
+// Stats is a snapshot of a cluster.
+type Stats struct {
+	// Leases is the number of server connections in use.
+	Leases int
+	// Nodes are in the order of the DSN.
+	Nodes []NodeStats
+}
+
+// NodeStats is a snapshot of one node. Counters count since Open.
+type NodeStats struct {
+	Addr string
+	// Engine is the kind of server, once it has answered.
+	Engine string
+	// State, Reason and Since say what is believed of the node and why.
+	State  health.State
+	Reason health.Reason
+	Since  time.Time
+	// Note says why a node isn't used at all, if so: wrong credentials, or
+	// another name of a node in the list.
+	Note string
+	// Breaker is the state of its breaker.
+	Breaker health.BreakerState
+	// RoundTrip is that of the last answered probe.
+	RoundTrip time.Duration
+	// InFlight is the number of leases; Conns and Idle count the pool's
+	// connections, Sockets all open sockets but the prober's.
+	InFlight, Conns, Idle, Sockets int
+	// Picks counts leases, Ops finished statements, of which Errors failed;
+	// Conflicts of those were conflicts and Retries were tried again.
+	Picks, Ops, Errors, Conflicts, Retries int64
+	// Cuts counts the sockets that were reset because the node was down.
+	Cuts int64
+	// P50 and P99 are quantiles of the time to a statement's first answer,
+	// rounded up by at most a quarter.
+	P50, P99 time.Duration
+}
+
+// Stats returns a snapshot. It may be called at any time, also after Close.
+func (c *Cluster) Stats() Stats {
+	v := c.view.Load()
+	out := Stats{Leases: c.Leases(), Nodes: make([]NodeStats, len(c.nodes))}
+	for i, n := range c.nodes {
+		out.Nodes[i] = n.stats(v.health.Reports[i])
+	}
+	return out
+}
+
+func (n *Node) stats(r health.Report) NodeStats {
+	pool, q := n.pool.Stat(), n.latency.Quantiles(0.5, 0.99)
+	s := NodeStats{
+		Addr: n.addr, State: r.State, Reason: r.Reason, Since: r.Since, Breaker: r.Breaker, RoundTrip: r.RoundTrip,
+		InFlight: int(n.load.InFlight()), Conns: int(pool.TotalConns()), Idle: int(pool.IdleConns()),
+		Sockets: n.traffic.Count(),
+		Picks:   n.counters.picks.Load(), Ops: n.counters.ops.Load(), Errors: n.counters.errors.Load(),
+		Conflicts: n.counters.conflicts.Load(), Retries: n.counters.retries.Load(), Cuts: n.counters.cuts.Load(),
+		P50: q[0], P99: q[1],
+	}
+	if d := n.duplicateOf.Load(); d != nil {
+		s.Note = "same server as " + d.addr
+	} else if err := n.denied.Load(); err != nil {
+		s.Note = (*err).Error()
+	}
+	n.cluster.identities.Lock()
+	defer n.cluster.identities.Unlock()
+	s.Engine = n.cluster.known[n.index].engine.String()
+	return s
+}
