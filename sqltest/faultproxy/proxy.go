@@ -1,0 +1,261 @@
+package faultproxy
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// Config says where connections come from and where they go.
+type Config struct {
+	// Listener accepts the clients; required. The proxy closes it.
+	Listener net.Listener
+	// Dial opens a connection to the server; required. Its context ends with the
+	// proxy.
+	Dial func(ctx context.Context) (net.Conn, error)
+	// PassEncryption forwards requests for encryption. By default the proxy
+	// answers them itself with a refusal, because it can only see messages in
+	// clear.
+	PassEncryption bool
+}
+
+// TCP returns a Config that listens on a free loopback port and dials addr.
+func TCP(addr string) (Config, error) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return Config{}, err
+	}
+	var dialer net.Dialer
+	return Config{Listener: l, Dial: func(ctx context.Context) (net.Conn, error) {
+		return dialer.DialContext(ctx, "tcp", addr)
+	}}, nil
+}
+
+// Proxy forwards connections. All its methods may be called from any goroutine.
+type Proxy struct {
+	cfg    Config
+	cancel context.CancelFunc
+	wg     sync.WaitGroup
+	held   [3]gate // by Direction
+	total  counters
+
+	refusing atomic.Bool
+	latency  [3]atomic.Int64 // nanoseconds, by Direction
+
+	mu    sync.Mutex
+	conns map[*conn]struct{}
+	rules []*Armed
+	done  bool
+}
+
+// Start begins to accept connections; Close ends that.
+func Start(cfg Config) (*Proxy, error) {
+	if cfg.Listener == nil || cfg.Dial == nil {
+		return nil, errors.New("faultproxy: Config needs a Listener and a Dial function")
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	p := &Proxy{cfg: cfg, cancel: cancel, conns: map[*conn]struct{}{}}
+	p.wg.Go(func() { p.accept(ctx) }) // ends when Close closes the listener
+	return p, nil
+}
+
+// Addr is the address that clients connect to.
+func (p *Proxy) Addr() net.Addr { return p.cfg.Listener.Addr() }
+
+// Close ends all connections and returns when everything that the proxy started
+// has ended. A second call does nothing.
+func (p *Proxy) Close() error {
+	p.mu.Lock()
+	again := p.done
+	p.done = true
+	p.mu.Unlock()
+	if again {
+		return nil
+	}
+	p.cancel()
+	err := p.cfg.Listener.Close()
+	for _, c := range p.open() {
+		c.end(0)
+	}
+	p.wg.Wait()
+	return err
+}
+
+// Add puts a rule in force. Of several rules that act at one message, the one
+// added first wins; all count it.
+func (p *Proxy) Add(rule Rule) (*Armed, error) {
+	if err := rule.validate(); err != nil {
+		return nil, err
+	}
+	armed := &Armed{rule: rule, first: make(chan struct{})}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.rules = append(p.rules, armed)
+	return armed, nil
+}
+
+// MustAdd is Add for rules written down in a test: it panics on a bad one.
+func (p *Proxy) MustAdd(rule Rule) *Armed {
+	armed, err := p.Add(rule)
+	if err != nil {
+		panic(err)
+	}
+	return armed
+}
+
+// Clear removes all rules.
+func (p *Proxy) Clear() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, armed := range p.rules {
+		armed.Remove()
+	}
+	p.rules = nil
+}
+
+// match finds the rule that acts at the message, or nil.
+func (p *Proxy) match(m Message) *Rule {
+	p.mu.Lock()
+	rules := p.rules
+	p.mu.Unlock()
+	var found *Rule
+	for _, armed := range rules {
+		if armed.fires(m) && found == nil {
+			found = &armed.rule
+		}
+	}
+	return found
+}
+
+// BlackHole stops all bytes of one direction on all connections, present and
+// future, until the returned function is called; then they arrive, as after a
+// network's fault that TCP survived. Connecting still succeeds, because the
+// operating system does that.
+func (p *Proxy) BlackHole(d Direction) (heal func()) {
+	if d != ToServer && d != ToClient {
+		panic(fmt.Sprintf("faultproxy: black hole %v", d))
+	}
+	return p.held[d].shut()
+}
+
+// Freeze stops both directions until the returned function is called.
+func (p *Proxy) Freeze() (thaw func()) {
+	a, b := p.BlackHole(ToServer), p.BlackHole(ToClient)
+	return func() { a(); b() }
+}
+
+// Thaw lets connections go on that a rule with Hold stopped.
+func (p *Proxy) Thaw() {
+	for _, c := range p.open() {
+		c.thaw()
+	}
+}
+
+// SetLatency delays all bytes of one direction by d from now on; bytes stay in
+// order. Zero is none.
+func (p *Proxy) SetLatency(dir Direction, d time.Duration) { p.latency[dir].Store(int64(d)) }
+
+// Refuse makes the proxy close new connections at once until the returned
+// function is called.
+func (p *Proxy) Refuse() (allow func()) {
+	p.refusing.Store(true)
+	return func() { p.refusing.Store(false) }
+}
+
+// CutAll closes all open connections in the ordinary way.
+func (p *Proxy) CutAll() {
+	for _, c := range p.open() {
+		c.end(Cut)
+	}
+}
+
+// ResetAll closes all open connections with a TCP reset where that is possible.
+func (p *Proxy) ResetAll() {
+	for _, c := range p.open() {
+		c.end(Reset)
+	}
+}
+
+func (p *Proxy) open() []*conn {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	conns := make([]*conn, 0, len(p.conns))
+	for c := range p.conns {
+		conns = append(conns, c)
+	}
+	return conns
+}
+
+func (p *Proxy) accept(ctx context.Context) {
+	for {
+		client, err := p.cfg.Listener.Accept()
+		if err != nil {
+			return // closed, or beyond repair
+		}
+		p.total.accepted.Add(1)
+		if p.refusing.Load() {
+			_ = client.Close() // it is refused: nobody to tell
+			continue
+		}
+		p.wg.Go(func() { p.serve(ctx, client) }) // ends with the connection; Close ends all of them
+	}
+}
+
+// serve forwards one connection until it ends.
+func (p *Proxy) serve(ctx context.Context, client net.Conn) {
+	server, err := p.cfg.Dial(ctx)
+	if err != nil {
+		p.total.dialFailures.Add(1)
+		_ = client.Close() // the client sees the end; that is what a dead server looks like
+		return
+	}
+	c := newConn(p, client, server)
+	p.mu.Lock()
+	if !p.done {
+		p.conns[c] = struct{}{}
+	}
+	refuse := p.done
+	p.mu.Unlock()
+	if refuse {
+		c.end(0)
+		return
+	}
+	c.run()
+	p.mu.Lock()
+	delete(p.conns, c)
+	p.mu.Unlock()
+}
+
+// counters count from the start of the proxy.
+type counters struct {
+	accepted, dialFailures, cut, reset atomic.Int64
+	messages                           [3][256]atomic.Int64
+	bytes                              [3]atomic.Int64
+}
+
+// Stats are counts since Start.
+type Stats struct {
+	// Accepted, DialFailures, Cut and Reset count connections; Open is how many
+	// are open now. Cut and Reset count those that a rule, CutAll or ResetAll
+	// ended.
+	Accepted, DialFailures, Cut, Reset, Open int64
+	// BytesToServer and BytesToClient were forwarded.
+	BytesToServer, BytesToClient int64
+}
+
+// Stats returns the counts.
+func (p *Proxy) Stats() Stats {
+	return Stats{
+		Accepted: p.total.accepted.Load(), DialFailures: p.total.dialFailures.Load(),
+		Cut: p.total.cut.Load(), Reset: p.total.reset.Load(), Open: int64(len(p.open())),
+		BytesToServer: p.total.bytes[ToServer].Load(), BytesToClient: p.total.bytes[ToClient].Load(),
+	}
+}
+
+// Messages is how many messages of a type have come in from one side, whether
+// or not they were forwarded.
+func (p *Proxy) Messages(dir Direction, typ byte) int64 { return p.total.messages[dir][typ].Load() }
