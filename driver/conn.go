@@ -1,0 +1,88 @@
+package driver
+
+import (
+	"context"
+	"database/sql/driver"
+
+	"github.com/anywriter/anywriter/cluster"
+)
+
+// conn is the handle that database/sql pools. It owns no server connection:
+// the first statement of a checkout makes its session take one on a picked
+// node, and IsValid and Close, one of which ends every checkout, give it back.
+// database/sql lets one goroutine at a time use it.
+type conn struct {
+	cluster *cluster.Cluster
+	session *cluster.Session
+	owned   *Connector // closed with the handle; nil for handles of a sql.DB
+	args    []any      // scratch
+}
+
+var (
+	_ driver.Conn               = (*conn)(nil)
+	_ driver.ConnPrepareContext = (*conn)(nil)
+	_ driver.ConnBeginTx        = (*conn)(nil)
+	_ driver.ExecerContext      = (*conn)(nil)
+	_ driver.QueryerContext     = (*conn)(nil)
+	_ driver.NamedValueChecker  = (*conn)(nil)
+	_ driver.Pinger             = (*conn)(nil)
+	_ driver.SessionResetter    = (*conn)(nil)
+	_ driver.Validator          = (*conn)(nil)
+)
+
+// ResetSession does nothing. database/sql doesn't call it on a handle's first
+// checkout and ignores most of its errors, so nothing may depend on it.
+func (c *conn) ResetSession(context.Context) error { return nil }
+
+// IsValid is called when a checkout ends. It gives the server connection back;
+// the handle itself never goes bad.
+func (c *conn) IsValid() bool {
+	c.session.Release()
+	return true
+}
+
+// Close gives the server connection back, for the checkouts that end without
+// IsValid.
+func (c *conn) Close() error {
+	c.session.Release()
+	if c.owned != nil {
+		return c.owned.Close()
+	}
+	return nil
+}
+
+// Prepare keeps the text; see stmt.
+func (c *conn) Prepare(query string) (driver.Stmt, error) { return &stmt{conn: c, text: query}, nil }
+
+// PrepareContext keeps the text; see stmt. A mistake in it is reported by its
+// first execution.
+func (c *conn) PrepareContext(ctx context.Context, query string) (driver.Stmt, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	return c.Prepare(query)
+}
+
+// ExecContext runs a statement.
+func (c *conn) ExecContext(ctx context.Context, query string, named []driver.NamedValue) (driver.Result, error) {
+	tag, err := c.session.Exec(ctx, query, c.plain(named))
+	clear(c.args)
+	if err != nil {
+		return nil, err
+	}
+	return driver.RowsAffected(tag.RowsAffected()), nil
+}
+
+// QueryContext runs a statement that returns rows.
+func (c *conn) QueryContext(ctx context.Context, query string, named []driver.NamedValue) (driver.Rows, error) {
+	r, err := c.session.Query(ctx, query, c.plain(named))
+	clear(c.args)
+	if err != nil {
+		return nil, err
+	}
+	return &rows{rows: r, fields: r.Fields()}, nil
+}
+
+// Ping returns nil if a node that takes writes answers; in a checkout that
+// holds a server connection already, if that one does.
+func (c *conn) Ping(ctx context.Context) error { return c.session.Ping(ctx) }

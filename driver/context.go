@@ -1,0 +1,18 @@
+package driver
+
+import (
+	"context"
+
+	"github.com/anywriter/anywriter/cluster"
+)
+
+// WithNode asks for one node by its address; see cluster.WithNode.
+func WithNode(ctx context.Context, addr string) context.Context { return cluster.WithNode(ctx, addr) }
+
+// WithIdempotent says that running a statement twice does no harm; see
+// cluster.WithIdempotent.
+func WithIdempotent(ctx context.Context) context.Context { return cluster.WithIdempotent(ctx) }
+
+// WithReadOnly says that a statement changes nothing; see
+// cluster.WithReadOnly.
+func WithReadOnly(ctx context.Context) context.Context { return cluster.WithReadOnly(ctx) }

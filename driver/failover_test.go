@@ -1,0 +1,218 @@
+package driver_test
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/anywriter/anywriter/driver"
+	"github.com/anywriter/anywriter/health"
+)
+
+// longestWait is what no operation may exceed.
+var longestWait = func() time.Duration {
+	if raceEnabled {
+		return 3 * time.Second // the race detector makes everything slower, the detector of frozen nodes too
+	}
+	return time.Second
+}()
+
+// tally is what a load saw.
+type tally struct {
+	mu      sync.Mutex
+	ok      int
+	unknown int
+	failed  []error // safe operations that failed
+	longest time.Duration
+	gap     time.Duration // longest time without any success
+	last    time.Time
+	slow    string
+}
+
+func (y *tally) add(began time.Time, what string, err error) {
+	now := time.Now()
+	y.mu.Lock()
+	defer y.mu.Unlock()
+	if d := now.Sub(began); d > y.longest {
+		y.longest, y.slow = d, fmt.Sprintf("%s: %v", what, err)
+	}
+	switch {
+	case err == nil:
+		y.ok++
+		if gap := now.Sub(y.last); !y.last.IsZero() && gap > y.gap {
+			y.gap = gap
+		}
+		y.last = now
+	case driver.OutcomeOf(err) == driver.CommitSent:
+		y.unknown++
+	default:
+		y.failed = append(y.failed, fmt.Errorf("%s: %w", what, err))
+	}
+}
+
+// load runs half inserts, half point reads, and some transactions from 16
+// goroutines, each one operation per 5 ms, until stop is closed.
+func load(t *testing.T, db *sql.DB, y *tally, stop <-chan struct{}) *sync.WaitGroup {
+	t.Helper()
+	var running sync.WaitGroup
+	for g := range 16 {
+		running.Go(func() { // ends when stop is closed
+			tick := time.NewTicker(5 * time.Millisecond)
+			defer tick.Stop()
+			for i := 0; ; i++ {
+				select {
+				case <-stop:
+					return
+				case <-tick.C:
+				}
+				y.add(operation(db, g, i))
+			}
+		})
+	}
+	return &running
+}
+
+func operation(db *sql.DB, g, i int) (began time.Time, what string, err error) {
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
+	defer cancel()
+	began = time.Now()
+	switch i % 4 {
+	case 0, 2:
+		what = "select"
+		var n int
+		err = db.QueryRowContext(ctx, "select id from points where id = $1", g).Scan(&n)
+	case 1:
+		what = "insert"
+		_, err = db.ExecContext(ctx, "insert into log (g, i) values ($1, $2)", g, i)
+	default:
+		what = "tx"
+		err = driver.RunTx(ctx, db, nil, func(ctx context.Context, tx *sql.Tx) error {
+			if _, err := tx.ExecContext(ctx, "update points set n = n + 1 where id = $1", g); err != nil {
+				return err
+			}
+			_, err := tx.ExecContext(ctx, "insert into log (g, i) values ($1, $2)", g, i)
+			return err
+		})
+	}
+	return began, what, err
+}
+
+func schema(t *testing.T, dsns ...string) {
+	t.Helper()
+	for _, dsn := range dsns {
+		db, err := sql.Open("pgx", dsn)
+		require.NoError(t, err)
+		_, err = db.Exec("create table points (id int primary key, n int default 0); create table log (g int, i int); " +
+			"insert into points (id) select generate_series(0, 15)")
+		require.NoError(t, err)
+		require.NoError(t, db.Close())
+	}
+}
+
+// sharesDuring returns each node's share of the leases taken during d.
+func sharesDuring(t *testing.T, db *sql.DB, d time.Duration) []float64 {
+	t.Helper()
+	before := clusterOf(t, db).Stats()
+	<-time.After(d)
+	after := clusterOf(t, db).Stats()
+	total, out := 0.0, make([]float64, len(after.Nodes))
+	for i := range after.Nodes {
+		out[i] = float64(after.Nodes[i].Picks - before.Nodes[i].Picks)
+		total += out[i]
+	}
+	for i := range out {
+		out[i] /= total
+	}
+	return out
+}
+
+// settledShares returns the shares once they are even, or those of the last of
+// ten seconds.
+func settledShares(t *testing.T, db *sql.DB) []float64 {
+	t.Helper()
+	var shares []float64
+	for range 10 {
+		shares = sharesDuring(t, db, time.Second)
+		if slices.Min(shares) >= 1.0/3-0.09 && slices.Max(shares) <= 1.0/3+0.09 {
+			break
+		}
+	}
+	return shares
+}
+
+func waitState(t *testing.T, db *sql.DB, node int, states ...health.State) {
+	t.Helper()
+	require.Eventually(t, func() bool {
+		s := clusterOf(t, db).Stats().Nodes[node].State
+		for _, want := range states {
+			if s == want {
+				return true
+			}
+		}
+		return false
+	}, 10*time.Second, 5*time.Millisecond, "node %d doesn't become %v", node, states)
+}
+
+func TestKilledNode(t *testing.T) {
+	nodes, dsn := servers(t, 3)
+	schema(t, nodes[0].DSN(), nodes[1].DSN(), nodes[2].DSN())
+	checkGoroutines(t)
+	db := openDSN(t, dsn)
+	db.SetMaxIdleConns(16)
+	y, stop := &tally{}, make(chan struct{})
+	running := load(t, db, y, stop)
+	sharesDuring(t, db, time.Second)
+
+	require.NoError(t, nodes[0].Kill())
+	waitState(t, db, 0, health.Down)
+	shares := sharesDuring(t, db, time.Second)
+	require.Less(t, shares[0], 0.002, "a dead node gets nothing: %v", shares)
+	require.NoError(t, nodes[0].Restart())
+	waitState(t, db, 0, health.Up)
+	shares = settledShares(t, db)
+	close(stop)
+	running.Wait()
+
+	t.Logf("ok %d, unknown %d, failed %d, longest wait %v (%s), longest gap %v, shares after %.2f",
+		y.ok, y.unknown, len(y.failed), y.longest, y.slow, y.gap, shares)
+	require.Empty(t, y.failed, "safe operations that failed")
+	require.LessOrEqual(t, y.unknown, 16)
+	require.Less(t, y.longest, longestWait)
+	require.InDelta(t, 1.0/3, shares[0], 0.09, "a healed node gets its share back")
+	checkIdle(t, db)
+}
+
+func TestFrozenNode(t *testing.T) {
+	nodes, dsn := servers(t, 3)
+	schema(t, nodes[0].DSN(), nodes[1].DSN(), nodes[2].DSN())
+	checkGoroutines(t)
+	db := openDSN(t, dsn)
+	db.SetMaxIdleConns(16)
+	y, stop := &tally{}, make(chan struct{})
+	running := load(t, db, y, stop)
+	sharesDuring(t, db, time.Second)
+
+	require.NoError(t, nodes[1].Freeze())
+	waitState(t, db, 1, health.Down)
+	shares := sharesDuring(t, db, time.Second)
+	require.Less(t, shares[1], 0.002, "a frozen node gets nothing: %v", shares)
+	require.NoError(t, nodes[1].Thaw())
+	waitState(t, db, 1, health.Up)
+	shares = settledShares(t, db)
+	close(stop)
+	running.Wait()
+
+	t.Logf("ok %d, unknown %d, failed %d, longest wait %v (%s), longest gap %v, shares after %.2f",
+		y.ok, y.unknown, len(y.failed), y.longest, y.slow, y.gap, shares)
+	require.Empty(t, y.failed, "safe operations that failed")
+	require.LessOrEqual(t, y.unknown, 16)
+	require.Less(t, y.longest, longestWait)
+	require.InDelta(t, 1.0/3, shares[1], 0.09, "a healed node gets its share back")
+	checkIdle(t, db)
+}
