@@ -36,25 +36,35 @@ func newView(w io.Writer, plain bool) view {
 	return &screen{w: w, columns: columns}
 }
 
-// rates turns the nodes' counters into operations per second between frames.
-type rates struct {
+// rateWindow is how far back rates look: long enough to be readable.
+const rateWindow = time.Second
+
+// rates turns the nodes' counters into operations per second over the last
+// rateWindow.
+type rates struct{ samples []sample }
+
+// sample is every node's count of operations at a time of the run.
+type sample struct {
 	at  time.Duration
 	ops []int64
 }
 
 func (r *rates) next(f frame) []float64 {
-	out := make([]float64, len(f.cluster.Nodes))
-	seconds := (f.stats.Elapsed - r.at).Seconds()
-	for i, n := range f.cluster.Nodes {
-		if r.ops != nil && seconds > 0 {
-			out[i] = float64(n.Ops-r.ops[i]) / seconds
+	now := sample{at: f.stats.Elapsed}
+	for _, n := range f.cluster.Nodes {
+		now.ops = append(now.ops, n.Ops)
+	}
+	r.samples = append(r.samples, now)
+	for len(r.samples) > 2 && now.at-r.samples[1].at >= rateWindow {
+		r.samples = r.samples[1:]
+	}
+	oldest := r.samples[0]
+	out := make([]float64, len(now.ops))
+	if seconds := (now.at - oldest.at).Seconds(); seconds > 0 {
+		for i := range out {
+			out[i] = float64(now.ops[i]-oldest.ops[i]) / seconds
 		}
 	}
-	r.ops = make([]int64, len(out))
-	for i, n := range f.cluster.Nodes {
-		r.ops[i] = n.Ops
-	}
-	r.at = f.stats.Elapsed
 	return out
 }
 
