@@ -30,6 +30,14 @@ func (e *grammarError) Error() string { return e.message }
 // before it still run. The error is a *sqlerr.Error: 42601 and its kin for text
 // that is not SQL. Safe for concurrent use.
 func Parse(text string) ([]ast.Statement, error) {
+	if stmts, ok := probe(text); ok {
+		return stmts, nil
+	}
+	return parse(text)
+}
+
+// parse is Parse by the grammar.
+func parse(text string) ([]ast.Statement, error) {
 	if err := checkText(text); err != nil {
 		return nil, err
 	}
