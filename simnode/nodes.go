@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"strconv"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -74,6 +75,9 @@ func (n *Node) start() error {
 	if n.process.Load() != nil {
 		return nil
 	}
+	if n.sim.isClosed() {
+		return ErrClosed // Close has been here, or waits for the turn
+	}
 	if n.tcp == nil && !n.sim.cfg.InMemory {
 		ln, err := listenPort(n.port)
 		if err != nil {
@@ -124,7 +128,7 @@ func (n *Node) launch() (*process, error) {
 		return s, nil
 	}
 	server, err := wire.NewServer(wire.Config{
-		Auth: n.sim.auth, Open: open, Cancel: n.sim.cancels, MaxConnections: n.sim.cfg.MaxConnections,
+		Auth: n.sim.auth, Open: open, Cancel: n.sim.cancels, MaxConnections: n.sim.cfg.MaxConnections, Panicked: n.panicked,
 	})
 	if err != nil {
 		core.Close()
@@ -145,6 +149,11 @@ func (n *Node) launch() (*process, error) {
 		})
 	}
 	return p, nil
+}
+
+// panicked reports a defect of the simulator that has failed one command.
+func (n *Node) panicked(client wire.ConnInfo, text string, stack []byte) {
+	n.sim.record(n.String(), "panic", text, evlog.F("pid", client.PID), evlog.F("stack", strconv.Quote(string(stack))))
 }
 
 func (n *Node) serve(ctx context.Context, p *process, ln net.Listener, wrap func(net.Conn) net.Conn) {
@@ -173,19 +182,21 @@ func (n *Node) stop(closing bool) {
 	if p == nil {
 		return
 	}
-	n.unfreeze()
 	n.process.Store(nil)
+	// From here no client hears anything more, and after Close no session can read:
+	// the supervisor need not wait for them to end. They do end now that the node is
+	// closed; one that waited for a commit would not before.
 	n.down = n.sim.fabric.Down(nodeAddr(n.number))
 	p.cancel()
-	p.server.CloseAll(true)
-	inc := p.node.Incarnation()
 	p.node.Close()
-	p.joined.Wait()
-	n.tcp = nil
+	n.sim.volume.Release(message.NodeID(n.number), p.node.Incarnation())
 	if !closing {
 		n.sim.record(n.String(), "kill", "the process was killed")
 	}
-	n.sim.volume.Release(message.NodeID(n.number), inc)
+	n.unfreeze()
+	p.server.CloseAll(true)
+	p.joined.Wait()
+	n.tcp = nil
 }
 
 // Start starts a killed node with a cold cache: it takes a new incarnation,
@@ -193,10 +204,7 @@ func (n *Node) stop(closing bool) {
 // waits. Starting a node that runs does nothing. The error says that its TCP port
 // is taken.
 func (n *Node) Start() error {
-	n.sim.mu.Lock()
-	closed := n.sim.closed
-	n.sim.mu.Unlock()
-	if closed {
+	if n.sim.isClosed() {
 		return ErrClosed
 	}
 	if n.process.Load() != nil {

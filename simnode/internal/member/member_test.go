@@ -26,7 +26,7 @@ func ms(n int) time.Duration { return time.Duration(n) * time.Millisecond }
 
 // The scripts' commands: start inc=, tick, grant req= [life=] from=(…) tail=
 // [refused nonce=], learn lsn= holders=(…)|all, narrow lsn= holders=(…), applied node= lsn=,
-// heard node=, status. Each takes at=, the time in ms.
+// heard node=, fence node= inc= lsn=, release node= inc=, status. Each takes at=, the time in ms.
 func TestScripts(t *testing.T) {
 	datadriven.Walk(t, "testdata", func(t *testing.T, path string) {
 		tr := newTracker(3, 0)
@@ -82,6 +82,15 @@ func step(t *testing.T, tr *member.Tracker, now time.Duration, d *datadriven.Tes
 		tr.Heard(message.NodeID(node), now)
 	case "heard":
 		tr.Heard(message.NodeID(node), now)
+	case "fence":
+		var inc int
+		d.ScanArgs(t, "inc", &inc)
+		tr.Fenced(message.NodeID(node), message.Incarnation(inc), message.LSN(lsn))
+		tr.Learn(message.LSN(lsn), who, d.HasArg("all"), now)
+	case "release":
+		var inc int
+		d.ScanArgs(t, "inc", &inc)
+		tr.Released(message.NodeID(node), message.Incarnation(inc))
 	case "status":
 	default:
 		d.Fatalf(t, "unknown command %q", d.Cmd)
@@ -182,6 +191,15 @@ func TestMutantsShow(t *testing.T) {
 			}
 			return tr.LeaseUntil() > 0
 		},
+		mutant.ReleaseOutlives: func(tr *member.Tracker) bool {
+			tr.Fenced(2, 1, 1)
+			tr.Fenced(2, 2, 2)
+			for lsn := range 3 {
+				tr.Learn(message.LSN(lsn+1), []message.NodeID{2}, false, 0)
+			}
+			tr.Released(2, 1)
+			return tr.Advance(ms(100)) > 2
+		},
 		mutant.ResetIsDeath: func(tr *member.Tracker) bool {
 			tr.Learn(1, nil, true, 0)
 			return tr.Advance(ms(100)) == 1
@@ -190,4 +208,24 @@ func TestMutantsShow(t *testing.T) {
 		require.False(t, wrong(newTracker(3, 0)), "the correct tracker, %v", m)
 		require.True(t, wrong(newTracker(3, m)), "%v changes nothing", m)
 	}
+}
+
+func TestAnswersIsAGuess(t *testing.T) {
+	tr := newTracker(3, 0)
+	require.True(t, tr.Answers(1, ms(0)), "the node itself")
+	require.False(t, tr.Answers(2, ms(0)), "not heard yet")
+	hear := func(at, inc int) {
+		tr.Heard(2, ms(at))
+		tr.PeerApplied(message.Applied{Node: 2, Inc: message.Incarnation(inc)})
+	}
+	hear(10, 1)
+	require.True(t, tr.Answers(2, ms(160)))
+	require.False(t, tr.Answers(2, ms(161)), "three heartbeats without a word")
+	hear(170, 1)
+	tr.Released(2, 1)
+	require.False(t, tr.Answers(2, ms(171)), "its supervisor saw it end")
+	hear(172, 2)
+	require.True(t, tr.Answers(2, ms(173)), "a new life")
+	tr.Released(2, 1)
+	require.True(t, tr.Answers(2, ms(174)), "the old news again")
 }

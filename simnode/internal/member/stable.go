@@ -21,6 +21,27 @@ func (a *applied) holds(node message.NodeID) bool {
 	return a.all || slices.Contains(a.holders, node)
 }
 
+// fence is where a life of a peer begins in the log.
+type fence struct {
+	lsn message.LSN
+	inc message.Incarnation
+}
+
+// gone reports whether every life of the peer that could serve a state older than
+// lsn has ended. What the storage says of holders names nodes, not their lives, so
+// it takes the log to tell: a life reads nothing before it has applied its own
+// fence, so only lives whose fence stands below lsn could serve anything older.
+// Those are over if the supervisor has said so of the newest of them. A life whose
+// fence stands at lsn or above is no concern of lsn; one that the supervisor has
+// not reported keeps the records above its fence waiting, however late or often a
+// release of an earlier life comes.
+func (p *peer) gone(lsn message.LSN, m mutant.Set) bool {
+	if p.released == 0 {
+		return false
+	}
+	return len(p.fences) == 0 || lsn <= p.fences[0].lsn || m.Has(mutant.ReleaseOutlives)
+}
+
 // stability advances over applied LSNs in order (rule 14).
 type stability struct {
 	stable message.LSN
@@ -50,7 +71,8 @@ func (s *stability) advance(t *Tracker, now time.Duration) bool {
 }
 
 // passed reports whether no node can serve a state older than a any more: each one
-// has applied it, or holds no lease from before it, or any such lease has run out.
+// has applied it, or holds no lease from before it, or has ended since, or any such
+// lease has run out.
 func (t *Tracker) passed(a *applied, now time.Duration) bool {
 	if now >= a.learnedAt+t.cfg.LeaseWait {
 		return true
@@ -58,7 +80,7 @@ func (t *Tracker) passed(a *applied, now time.Duration) bool {
 	for i := range t.peers {
 		p := &t.peers[i]
 		dead := t.cfg.Mutants.Has(mutant.ResetIsDeath) && now > p.heardAt+t.cfg.Heartbeat*3/2
-		if p.applied < a.lsn && a.holds(p.id) && !dead {
+		if p.applied < a.lsn && a.holds(p.id) && !dead && !p.gone(a.lsn, t.cfg.Mutants) {
 			return false
 		}
 	}

@@ -50,9 +50,12 @@ func (c Config) withDefaults() Config {
 
 // peer is another member as this node sees it.
 type peer struct {
-	id      message.NodeID
-	applied message.LSN
-	heardAt time.Duration
+	id       message.NodeID
+	applied  message.LSN
+	heardAt  time.Duration
+	life     message.Incarnation // newest one that it spoke in
+	released message.Incarnation // this life and all before have ended; 0: none
+	fences   []fence             // of the lives after it, as applied here
 }
 
 // never is a time before any other.
@@ -171,6 +174,33 @@ func (t *Tracker) Heard(id message.NodeID, now time.Duration) {
 func (t *Tracker) PeerApplied(a message.Applied) {
 	if p := t.peer(a.Node); p != nil {
 		p.applied = max(p.applied, a.LSN)
+		p.life = max(p.life, a.Inc)
+	}
+}
+
+// Answers guesses whether a peer would answer now: it was heard within three
+// heartbeats, and its supervisor has not said that its life is over. This node
+// itself does. Nothing that must be right may rest on it.
+func (t *Tracker) Answers(id message.NodeID, now time.Duration) bool {
+	p := t.peer(id)
+	return p == nil || p.life > p.released && now <= p.heardAt+3*t.cfg.Heartbeat
+}
+
+// Fenced takes in that a FenceRecord of a peer stands in the log applied here. It
+// must be told of every one, from the first record of the log on.
+func (t *Tracker) Fenced(id message.NodeID, inc message.Incarnation, lsn message.LSN) {
+	if p := t.peer(id); p != nil && inc > p.released {
+		p.fences = append(p.fences, fence{lsn: lsn, inc: inc})
+	}
+}
+
+// Released takes in that life inc of a peer, and every life before it, has ended
+// and reads no more. The caller believes it from the peer's supervisor only. It may
+// come late, twice, in any order or not at all: see peer.gone.
+func (t *Tracker) Released(id message.NodeID, inc message.Incarnation) {
+	if p := t.peer(id); p != nil && inc > p.released {
+		p.released = inc
+		p.fences = slices.DeleteFunc(p.fences, func(f fence) bool { return f.inc <= inc })
 	}
 }
 

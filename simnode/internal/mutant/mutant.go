@@ -70,6 +70,11 @@ const (
 	// RequestIDsRestart: each life of a node numbers its lease requests from 1, so
 	// that a late grant to an earlier life counts for this one (rule 12).
 	RequestIDsRestart
+	// ReleaseOutlives: the release of a life of a peer is taken for that of its later
+	// lives too (rule 14).
+	ReleaseOutlives
+	// ReleaseFromAnybody: the release of a node is believed whoever sends it (hole 8).
+	ReleaseFromAnybody
 )
 
 // Has reports whether every mutant of m is in s.
@@ -82,7 +87,7 @@ func names() []string {
 		"PruneNoReject", "OrphanLocalDrop", "ResolvedDropBeforeApply", "VoteBeforeRebuilt",
 		"MinorityQuorum", "AppendTimeoutAborts", "LastBase", "LeaseFromReply", "NoDriftMargin",
 		"LeaseWithoutTail", "StrictNoWait", "SnapshotThenLease", "ReadUnstable", "ResetIsDeath",
-		"RequestIDsRestart",
+		"RequestIDsRestart", "ReleaseOutlives", "ReleaseFromAnybody",
 	}
 }
 

@@ -38,6 +38,7 @@ func (c *core) drain(now time.Duration) {
 		case message.RecordCommit:
 			c.ownApplied(e.Record.TxID)
 		case message.RecordFence:
+			c.member.Fenced(e.Record.Node, e.Record.Inc, e.LSN)
 			c.deposed(&e.Record, now)
 		default: // concerns nobody's transaction
 		}
@@ -86,9 +87,11 @@ func (c *core) beat(out member.Output, now time.Duration) {
 }
 
 // settle ends a batch of messages: peers hear how far the cache is, clients hear
-// what became stable.
+// what became stable. A node that doesn't serve keeps silent: nobody waits for it to
+// apply what stands above its fence, and were it a deposed one, what it has applied
+// would say nothing of the process that took its place.
 func (c *core) settle(now time.Duration) {
-	if applied := c.member.Applied(); applied > c.told {
+	if applied := c.member.Applied(); applied > c.told && c.phase == serving {
 		c.told = applied
 		c.send(c.member.Heartbeat(), c.peers...)
 	}

@@ -19,10 +19,11 @@ type pending struct {
 	applied  bool
 }
 
-// event tells the shell about a pending transaction. Both kinds come once.
+// event tells the shell about a pending transaction. done comes once, released once
+// or, after doubt, twice.
 type event struct {
 	txid     message.TxID
-	released bool          // its outcome is applied here: local locks may go
+	released bool          // its outcome is applied here, or in doubt: local locks may go
 	done     bool          // result is the answer to the client
 	result   origin.Result // with done
 }
@@ -32,7 +33,7 @@ type event struct {
 func (c *core) commit(keys []message.KeyRef, writes []message.Write, wall time.Time, now time.Duration) message.TxID {
 	id := c.origin.NextTxID()
 	c.pending[id] = &pending{txid: id, deadline: now + c.cfg.patience}
-	if c.phase != serving {
+	if c.phase != serving || c.failed != nil {
 		c.result(origin.Result{TxID: id, Outcome: origin.NoMajority}, now)
 		return id
 	}
@@ -104,10 +105,14 @@ func (c *core) result(r origin.Result, now time.Duration) {
 	}
 }
 
+// tell answers the client. A transaction in doubt gives up its local locks with
+// that: they only spare its successors a conflict, and its outcome may be long in
+// coming. Whoever writes over it unseen loses at certification.
 func (c *core) tell(p *pending, r origin.Result) {
 	if !p.told {
 		p.told = true
-		c.events = append(c.events, event{txid: p.txid, done: true, result: r})
+		doubt := r.Outcome == origin.InDoubt
+		c.events = append(c.events, event{txid: p.txid, released: doubt, done: true, result: r})
 	}
 }
 

@@ -79,7 +79,8 @@ type core struct {
 	replica *replica.Replica
 
 	phase   phase
-	inc     message.Incarnation
+	inc     message.Incarnation // while fencing: the newest one that the storage told of
+	life    message.Incarnation // the last one that was this process's own; 0: none yet
 	bootID  uint64
 	fence   message.LSN   // of the own FenceRecord
 	fenceAt time.Duration // next request, while fencing
@@ -120,11 +121,15 @@ func newCore(cfg coreConfig, now time.Duration) *core {
 	cfg.member.Self, cfg.member.Members = cfg.self, cfg.members
 	cfg.member.Storage, cfg.member.Epoch = cfg.storage, cfg.epoch
 	cfg.certify.Mutants, cfg.origin.Mutants, cfg.member.Mutants = cfg.mutants, cfg.mutants, cfg.mutants
+	members := member.New(cfg.member)
+	cfg.origin.Answers = members.Answers
+	// Leases end when the storage has not answered for a while.
+	cfg.origin.CutOff = func(now time.Duration) bool { return now >= members.LeaseUntil() }
 	c := &core{
 		cfg:     cfg,
 		certify: certify.New(cfg.certify),
 		origin:  origin.New(cfg.origin),
-		member:  member.New(cfg.member),
+		member:  members,
 		replica: replica.New(cfg.replica),
 		phase:   fencing,
 		bootID:  cfg.bootID,
@@ -157,9 +162,22 @@ func (c *core) receive(from fabric.Addr, m message.Message, now time.Duration) {
 			c.member.Grant(g, now)
 			c.replica.Reach(c.member.Tail(), now)
 		}
-	default: // nobody else has anything to say to a node
+	default: // clients have nothing to say to a core, supervisors only what follows
+	}
+	if r, ok := m.(message.Release); ok {
+		c.released(from, r)
 	}
 	c.drain(now)
+}
+
+// released takes in that a life of a peer has ended. That is a fact only from the
+// one who saw the process end: a node that merely does not answer may live, and
+// read, whatever others think of it (hole 8).
+func (c *core) released(from fabric.Addr, r message.Release) {
+	supervisor := fabric.Addr{Kind: fabric.KindSupervisor, ID: uint16(r.Node)}
+	if from == supervisor || c.cfg.mutants.Has(mutant.ReleaseFromAnybody) {
+		c.member.Released(r.Node, r.Inc)
+	}
 }
 
 func (c *core) fromPeer(from message.NodeID, m message.Message, now time.Duration) {
@@ -203,8 +221,12 @@ func (c *core) fromHead(m message.Message, now time.Duration) {
 }
 
 // answer votes on a peer's proposal. A node that has not followed the log to its
-// own fence knows too little to vote, and keeps silent (rule 4).
+// own fence knows too little to vote, and keeps silent (rule 4). So does one whose
+// cache has failed: it would keep every reservation for ever.
 func (c *core) answer(p message.Propose, now time.Duration) {
+	if c.failed != nil {
+		return
+	}
 	if c.phase != serving && !c.cfg.mutants.Has(mutant.VoteBeforeRebuilt) {
 		return
 	}
@@ -225,7 +247,7 @@ func (c *core) snapshot(now time.Duration) (message.LSN, bool) {
 	if !c.cfg.eventual && now >= c.leaseUntil() {
 		return 0, false
 	}
-	return c.member.Applied(), c.phase == serving
+	return c.member.Applied(), c.phase == serving && c.failed == nil
 }
 
 // leaseUntil is when the right to take snapshots ends.

@@ -33,7 +33,7 @@ func (c *core) fenced(r message.FenceReply, now time.Duration) {
 		}
 		return
 	}
-	c.phase, c.inc, c.fence = following, r.Inc, r.LSN
+	c.phase, c.inc, c.life, c.fence = following, r.Inc, r.Inc, r.LSN
 	c.carryOut(c.origin.Restart(c.inc), now)
 	record := message.Record{Kind: message.RecordFence, Node: c.cfg.self, Inc: r.Inc, BootID: r.BootID}
 	c.offer(r.LSN, record, nil, true, now)

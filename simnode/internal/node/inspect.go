@@ -29,6 +29,8 @@ func (n *Node) LeaseUntil() time.Time {
 func (n *Node) Reservations() int { return int(n.facts.reservations.Load()) }
 
 // Incarnation gives which life of the node this is, 0 until the storage has said.
+// After Close it is the one to release: the last that was this process's own, never
+// one that somebody else took in the node's name.
 func (n *Node) Incarnation() message.Incarnation {
 	return message.Incarnation(n.facts.incarnation.Load())
 }

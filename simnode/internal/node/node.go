@@ -27,12 +27,12 @@ type Node struct {
 	detach  func()
 	frozen  freezer
 	facts   facts
+	lease   leaseWait
 
 	// loop's own, touched by no other goroutine:
 	core    *core
 	tickets map[message.TxID]*ticket
 	stables []stableWait
-	leases  []chan struct{} // statements that wait for a lease
 	timer   *time.Timer
 	armed   time.Duration // when timer fires; never if it doesn't
 	phase   phase         // as last logged
@@ -72,6 +72,7 @@ func Start(cfg Config) (*Node, error) {
 	}
 	n.timer.Stop()
 	n.inbox.wake = make(chan struct{}, 1)
+	n.lease.renew()
 	n.sequences = sequence.NewAllocator(n.fetchBlock)
 	n.core = newCore(cfg.core(cache{n.store, cfg.Tamper}), n.now())
 	n.detach = cfg.Fabric.Attach(n.addr, n.receive)
@@ -194,7 +195,7 @@ func (n *Node) publish(now time.Duration) {
 	if c.phase == serving && n.phase != serving {
 		n.store.SetIdentity(n.cfg.ID, c.inc)
 	}
-	n.facts.incarnation.Store(uint32(c.inc))
+	n.facts.incarnation.Store(uint32(c.life))
 	n.facts.phase.Store(uint32(c.phase))
 	if c.failed != nil && n.facts.failure.Load() == nil {
 		text := c.failed.Error()
@@ -215,8 +216,10 @@ func (n *Node) arm(now time.Duration) {
 }
 
 // release ends the loop's life: local locks go to those who wait for them, and
-// nobody waits for the timer.
+// nobody waits for the timer. No session takes a snapshot from here on, so that the
+// supervisor may say so once Close has returned.
 func (n *Node) release() {
+	n.facts.leaseUntil.Store(0)
 	n.timer.Stop()
 	for _, t := range n.tickets {
 		if t.tx != nil && !t.released {

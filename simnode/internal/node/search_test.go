@@ -15,6 +15,7 @@ var (
 	firstSeed  = flag.Uint64("search.from", 1, "the first seed of the search")
 	manySeeds  = flag.Uint64("search.seeds", 0, "how many seeds; 0 means 40, or 5000 with -long")
 	oneSeed    = flag.Uint64("search.seed", 0, "run only this seed of the search, with a trace")
+	everySeeds = flag.Uint64("search.report", 100, "log progress after that many seeds")
 	oneMutant  = flag.String("search.mutant", "", "with -search.seed: the mutant to search with")
 )
 
@@ -56,6 +57,9 @@ func TestSearch(t *testing.T) {
 		}
 		commits += w.oracle.commits
 		events += w.events
+		if done := seed - *firstSeed + 1; done%*everySeeds == 0 && testing.Verbose() {
+			fmt.Printf("%d seeds done (%d to %d), %d commits, %d events, no violation\n", done, *firstSeed, seed, commits, events)
+		}
 	}
 	t.Logf("%d seeds, %d commits, %d events", seeds, commits, events)
 	if commits < int(seeds)*50 {
@@ -74,8 +78,12 @@ func focus(w *world, m mutant.Set) {
 		w.mix = []int{freezeFault, partitionFault, lagFault, killFault}
 	case mutant.VoteBeforeRebuilt: // a long way through the log
 		w.mix, w.fetchLimit = []int{killFault, killFault, freezeFault, partitionFault, lagFault}, 2
+	case mutant.ReleaseOutlives:
+		w.mix = []int{killFault, deafFault, freezeFault}
+	case mutant.ReleaseFromAnybody:
+		w.mix = []int{slanderFault, deafFault, freezeFault, partitionFault}
 	case mutant.RequestIDsRestart:
-		w.mix = []int{killFault, deafFault}
+		w.mix = []int{rebirthFault, rebirthFault, mendFault}
 	case mutant.LeaseFromReply, mutant.NoDriftMargin:
 		w.mix = []int{deafFault}
 	default: // whatever the seed says
@@ -87,13 +95,15 @@ func focus(w *world, m mutant.Set) {
 func soon(m mutant.Set) uint64 {
 	switch m {
 	case mutant.PruneNoReject:
-		return 88
+		return 104
 	case mutant.OrphanLocalDrop:
-		return 44
+		return 59
 	case mutant.VoteBeforeRebuilt:
-		return 286
+		return 331
 	case mutant.NoDriftMargin:
-		return 32
+		return 68
+	case mutant.RequestIDsRestart:
+		return 30
 	default:
 		return 0
 	}
@@ -103,14 +113,8 @@ func soon(m mutant.Set) uint64 {
 func TestSearchCatchesMutants(t *testing.T) {
 	for _, m := range mutant.All() {
 		t.Run(m.String(), func(t *testing.T) {
-			within := uint64(500)
-			if m == mutant.RequestIDsRestart {
-				if !*longSearch {
-					t.Skip("shows about once in a thousand seeds, run with -long; package member's table test has it")
-				}
-				within = 20000
-			}
-			for n := range within {
+			const within = 500
+			for n := range uint64(within) {
 				seed := (n+soon(m))%within + 1
 				w := newWorld(seed, m, 0)
 				focus(w, m)

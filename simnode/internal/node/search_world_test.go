@@ -143,6 +143,9 @@ func (w *world) deliver(from, to fabric.Addr, payload []byte) {
 		w.oracle.fail("a message does not decode: %v", err)
 		return
 	}
+	if _, ok := m.(message.Release); ok && to.Kind == fabric.KindStorage && from.Kind != fabric.KindSupervisor {
+		return // the storage's shell believes nobody else
+	}
 	if to.Kind != fabric.KindNode {
 		w.volume.receive(to, from, m)
 		return
@@ -241,7 +244,7 @@ func (n *modelNode) start() {
 
 // kill ends the process: memory is gone, clients see their connections break.
 func (n *modelNode) kill() {
-	inc := n.core.inc
+	life := n.core.life
 	n.core = nil
 	n.frozenUntil = 0
 	for _, id := range sortedKeys(n.commits) {
@@ -251,11 +254,25 @@ func (n *modelNode) kill() {
 		wt.done(false)
 	}
 	n.commits, n.waiters = nil, nil
-	if n.w.rng.Float64() < 0.5 { // the host lives: its supervisor reports the exit
-		from := fabric.Addr{Kind: fabric.KindSupervisor, ID: uint16(n.id)}
-		for id := message.StorageID(1); id <= 6; id++ {
-			n.w.send(from, storageAddr(id), message.Release{Node: n.id, Inc: inc})
+	if n.w.rng.Float64() < 0.7 { // the host lives: its supervisor reports the exit
+		for range 1 + n.w.rng.IntN(3) {
+			var late time.Duration
+			if n.w.rng.IntN(2) == 0 {
+				late = n.w.upTo(500 * time.Millisecond)
+			}
+			n.w.after(late, func() { n.released(fabric.Addr{Kind: fabric.KindSupervisor, ID: uint16(n.id)}, life) })
 		}
+	}
+}
+
+// released sends everybody the news that a life of n has ended.
+func (n *modelNode) released(from fabric.Addr, life message.Incarnation) {
+	r := message.Release{Node: n.id, Inc: life}
+	for id := message.StorageID(1); id <= 6; id++ {
+		n.w.send(from, storageAddr(id), r)
+	}
+	for _, o := range n.w.nodes {
+		n.w.send(from, nodeAddr(o.id), r)
 	}
 }
 
@@ -386,7 +403,10 @@ const (
 	lagFault
 	deafFault
 	impostorFault
+	slanderFault
 	faultKinds
+
+	rebirthFault // too special for the mix of a run, there for one mutant
 )
 
 // faults plays one fault and plans the next.
@@ -405,7 +425,7 @@ func (w *world) faults() {
 	case killFault:
 		if n.core != nil {
 			n.kill()
-			w.after(w.upTo(400*time.Millisecond), func() { w.revive(n) })
+			w.after(w.upTo([]time.Duration{5 * time.Millisecond, 400 * time.Millisecond}[w.rng.IntN(2)]), func() { w.revive(n) })
 		}
 	case partitionFault:
 		w.partition(n)
@@ -419,8 +439,14 @@ func (w *world) faults() {
 				Node: n.id, Expect: n.core.inc - message.Incarnation(w.rng.IntN(2)), BootID: w.rng.Uint64(),
 			})
 		}
+	case slanderFault: // a peer thinks that a node is dead, and says so
+		if n.core != nil {
+			n.released(nodeAddr(w.nodes[w.rng.IntN(len(w.nodes))].id), n.core.life)
+		}
 	case deafFault:
 		w.deafen(n)
+	case rebirthFault:
+		w.rebirth(n)
 	case lagFault:
 		if n.core != nil {
 			n.core.replica.SetLag([]time.Duration{0, 5 * time.Millisecond, 60 * time.Millisecond}[w.rng.IntN(3)])
@@ -443,6 +469,34 @@ func (w *world) deafen(n *modelNode) {
 		}
 	})
 	w.after(250*time.Millisecond+w.upTo(150*time.Millisecond), func() {
+		clear(w.net.cut)
+		clear(w.net.late)
+	})
+}
+
+// rebirth gives a node two lives in quick succession while its storage nodes' answers
+// come late, so that grants of the first one reach the second, which soon hears
+// nobody else.
+func (w *world) rebirth(n *modelNode) {
+	for id := message.StorageID(1); id <= 6; id++ {
+		w.impair(storageAddr(id), nodeAddr(n.id), 60*time.Millisecond+w.upTo(60*time.Millisecond))
+	}
+	again := func() {
+		if n.core != nil {
+			n.kill()
+		}
+		w.after(w.upTo(2*time.Millisecond), func() { w.revive(n) })
+	}
+	again()
+	second := 15*time.Millisecond + w.upTo(70*time.Millisecond)
+	w.after(second, again)
+	w.after(second+5*time.Millisecond+w.upTo(60*time.Millisecond), func() {
+		w.impair(headAddr(), nodeAddr(n.id), 0)
+		for _, o := range w.nodes {
+			w.impair(nodeAddr(o.id), nodeAddr(n.id), 0)
+		}
+	})
+	w.after(second+250*time.Millisecond, func() {
 		clear(w.net.cut)
 		clear(w.net.late)
 	})

@@ -2,6 +2,7 @@ package node
 
 import (
 	"context"
+	"sync/atomic"
 	"time"
 
 	"github.com/anywriter/anywriter/simnode/internal/message"
@@ -26,6 +27,25 @@ type ticket struct {
 type stableWait struct {
 	lsn  message.LSN
 	done chan struct{}
+}
+
+// leaseWait is where statements wait for a lease, however many and for however long
+// there is none.
+type leaseWait struct {
+	waiting atomic.Int64
+	ch      atomic.Pointer[chan struct{}] // closed by the loop when there is a lease
+}
+
+// gained gives a channel that is closed when a lease comes after the call.
+func (w *leaseWait) gained() <-chan struct{} { return *w.ch.Load() }
+
+// renew puts a new channel in and gives the old one, for the loop to close.
+func (w *leaseWait) renew() (old chan struct{}) {
+	ch := make(chan struct{})
+	if before := w.ch.Swap(&ch); before != nil {
+		old = *before
+	}
+	return old
 }
 
 // Begin starts a transaction. It must go to Commit or be finished.
@@ -80,11 +100,16 @@ func (n *Node) Snapshot(ctx context.Context) (message.LSN, error) {
 	}
 	timer := time.NewTimer(pause)
 	defer timer.Stop()
+	n.lease.waiting.Add(1)
+	defer n.lease.waiting.Add(-1)
 	for {
-		woken := make(chan struct{})
-		n.inbox.put(item{run: func(time.Duration) { n.leases = append(n.leases, woken) }})
+		// The channel before the look at the lease: one that comes in between closes it.
+		gained := n.lease.gained()
+		if n.mayRead() {
+			return n.store.Applied(), nil
+		}
 		select {
-		case <-woken:
+		case <-gained:
 		case <-timer.C:
 			if err := n.Ready(); err != nil {
 				return 0, err
@@ -95,16 +120,13 @@ func (n *Node) Snapshot(ctx context.Context) (message.LSN, error) {
 		case <-n.done:
 			return 0, errEnded()
 		}
-		if n.mayRead() {
-			return n.store.Applied(), nil
-		}
 	}
 }
 
 // mayRead reports whether a snapshot may be taken now.
 func (n *Node) mayRead() bool {
 	if n.cfg.Mode == Eventual {
-		return phase(n.facts.phase.Load()) == serving
+		return phase(n.facts.phase.Load()) == serving && n.facts.failure.Load() == nil
 	}
 	return int64(n.now()) < n.facts.leaseUntil.Load()
 }
@@ -145,17 +167,15 @@ func (n *Node) wakeWaiters(now time.Duration) {
 		clear(n.stables[len(rest):])
 		n.stables = rest
 	}
-	if _, ok := n.core.snapshot(now); ok {
-		for _, ch := range n.leases {
-			close(ch)
-		}
-		n.leases = nil
+	if _, ok := n.core.snapshot(now); ok && n.lease.waiting.Load() > 0 {
+		close(n.lease.renew())
 	}
 }
 
 // Commit carries a transaction through the quorum (rules 3 to 10) and answers when
 // it may (rule 15), with its LSN. It takes tx over: whatever it returns, the caller
-// doesn't touch tx again; its local locks go when its outcome is applied here.
+// doesn't touch tx again; its local locks go when its outcome is applied here, or
+// is in doubt.
 //
 // A transaction that neither wrote nor locked anything commits at once, without a
 // message. Errors: 40001 (conflict, no majority, refused by the storage), 57014 when

@@ -26,19 +26,20 @@ type commit struct {
 	rejects  []message.Vote
 	repeat   time.Duration // next repetition of the proposal or the append
 	deadline time.Duration // vote timeout
-	patience time.Duration // when the client is told in-doubt
+	began    time.Duration // when the client began to wait
 	told     bool          // in-doubt was said
 }
 
-// next is the time at which the transaction wants a tick.
-func (c *commit) next() time.Duration {
+// next is the time at which the transaction wants a tick. Repetitions are frequent
+// enough to notice that the node is cut off.
+func (c *commit) next(patience time.Duration) time.Duration {
 	switch {
 	case c.phase == voting:
 		return min(c.repeat, c.deadline)
 	case c.told:
 		return c.repeat
 	default:
-		return min(c.repeat, c.patience)
+		return min(c.repeat, c.began+patience)
 	}
 }
 
@@ -66,6 +67,12 @@ func (c *commit) take(v message.Vote) {
 		return
 	}
 	c.rejects = append(c.rejects, v)
+}
+
+// voted reports whether a vote of that member counts at present.
+func (c *commit) voted(id message.NodeID) bool {
+	return slices.ContainsFunc(c.accepts, func(a message.VoteRef) bool { return a.Voter == id }) ||
+		slices.ContainsFunc(c.rejects, func(r message.Vote) bool { return r.Voter == id })
 }
 
 // rejection is the Result of a transaction that lost against another one.

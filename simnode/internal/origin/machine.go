@@ -26,6 +26,14 @@ type Config struct {
 	// Patience is how long after COMMIT the client waits for the storage's answer
 	// before it is told that the outcome is in doubt. 0 means 1 s.
 	Patience time.Duration
+	// Answers tells whether a vote of that member can be expected. It is a guess: it
+	// only decides how long a transaction that somebody rejected goes on waiting. nil
+	// means that every member answers.
+	Answers func(voter message.NodeID, now time.Duration) bool
+	// CutOff tells whether the storage seems out of reach. Then the client waits for
+	// half its patience only: it can ask another node what became of its transaction.
+	// It is a guess too. nil means that the storage is always within reach.
+	CutOff func(now time.Duration) bool
 	// Mutants are deliberate bugs, for tests only.
 	Mutants mutant.Set
 }
@@ -102,7 +110,7 @@ func (m *Machine) Begin(r Request, own message.Vote, now time.Duration) Output {
 		},
 		repeat:   now + m.cfg.ProposeRetry,
 		deadline: now + m.cfg.VoteTimeout,
-		patience: now + m.cfg.Patience,
+		began:    now,
 	}
 	if final(own) {
 		return Output{Results: []Result{c.rejection(own)}}
@@ -122,12 +130,12 @@ func final(v message.Vote) bool {
 func (m *Machine) track(c *commit) {
 	m.open[c.txid] = c
 	m.order = append(m.order, c)
-	m.wake = min(m.wake, c.next())
+	m.wake = min(m.wake, c.next(m.cfg.Patience))
 }
 
 // Vote counts a member's vote (rule 6): a conflict with something committed or too
-// old aborts, conflicts with reservations abort when a majority has become
-// impossible, a majority of accepts appends (rule 7).
+// old aborts, conflicts with reservations abort when a majority is not to be had any
+// more, a majority of accepts appends (rule 7).
 func (m *Machine) Vote(v message.Vote, now time.Duration) Output {
 	c := m.open[v.TxID]
 	if c == nil || c.phase != voting || !slices.Contains(m.cfg.Members, v.Voter) {
@@ -140,10 +148,28 @@ func (m *Machine) Vote(v message.Vote, now time.Duration) Output {
 	switch {
 	case len(c.accepts) >= m.majority():
 		return m.append(c, now)
-	case len(c.rejects) > len(m.cfg.Members)-m.majority():
+	case m.hopeless(c, now):
 		return m.giveUp(c, c.rejection(c.rejects[0]))
 	}
 	return Output{}
+}
+
+// hopeless reports whether a transaction that was rejected cannot get a majority,
+// as far as it seems: members that don't answer won't accept. With one of three
+// nodes dead, two transactions that reject each other would wait for its vote until
+// they time out, and the next pair after them. To be wrong costs a retry: before
+// the append giving up is always allowed.
+func (m *Machine) hopeless(c *commit, now time.Duration) bool {
+	if len(c.rejects) == 0 {
+		return false
+	}
+	possible := len(c.accepts)
+	for _, id := range m.cfg.Members {
+		if !c.voted(id) && (m.cfg.Answers == nil || m.cfg.Answers(id, now)) {
+			possible++
+		}
+	}
+	return possible < m.majority()
 }
 
 func (m *Machine) majority() int {
@@ -158,7 +184,7 @@ func (m *Machine) append(c *commit, now time.Duration) Output {
 	c.phase = appending
 	c.record.Votes = c.accepts
 	c.repeat = now + m.cfg.AppendRetry
-	m.wake = min(m.wake, c.next())
+	m.wake = min(m.wake, c.next(m.cfg.Patience))
 	return Output{Head: []message.Message{message.Append{Record: c.record}}}
 }
 
@@ -183,7 +209,7 @@ func (m *Machine) Cancel(txid message.TxID) Output {
 func (m *Machine) Allocate(sequence uint32, start, count int64, now time.Duration) (message.TxID, Output) {
 	c := &commit{
 		txid: m.NextTxID(), phase: allotting,
-		repeat: now + m.cfg.AppendRetry, patience: now + m.cfg.Patience,
+		repeat: now + m.cfg.AppendRetry, began: now,
 	}
 	c.record = message.Record{Kind: message.RecordSequence, TxID: c.txid, Sequence: sequence, First: start, Count: count}
 	m.track(c)

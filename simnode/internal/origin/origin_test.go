@@ -280,3 +280,53 @@ func TestOutcomesHaveNames(t *testing.T) {
 	}
 	require.Equal(t, "unknown", origin.OutcomeUnknown.String())
 }
+
+// What the machine guesses of others only shortens waits that it may cut short.
+func TestGuesses(t *testing.T) {
+	const ms = time.Millisecond
+	silent, cutOff := map[message.NodeID]bool{}, false
+	m := origin.New(origin.Config{
+		Self: 1, Members: []message.NodeID{1, 2, 3},
+		Answers: func(id message.NodeID, _ time.Duration) bool { return !silent[id] },
+		CutOff:  func(time.Duration) bool { return cutOff },
+	})
+	m.Restart(1)
+	begin := func(now time.Duration) message.TxID {
+		id := m.NextTxID()
+		out := m.Begin(origin.Request{TxID: id}, message.Vote{TxID: id, Voter: 1, Inc: 1, Accept: true}, now)
+		require.Empty(t, out.Results)
+		return id
+	}
+	reject := func(id message.TxID, voter message.NodeID, now time.Duration) origin.Output {
+		return m.Vote(message.Vote{TxID: id, Voter: voter, Inc: 1, Reason: message.RejectReserved, Key: "k"}, now)
+	}
+	outcome := func(out origin.Output) origin.Outcome {
+		require.Len(t, out.Results, 1)
+		return out.Results[0].Outcome
+	}
+
+	// A rejected transaction waits for the third member only as long as that answers.
+	id := begin(0)
+	require.Empty(t, reject(id, 2, 1*ms).Results)
+	silent[3] = true
+	require.Equal(t, origin.Rejected, outcome(m.Tick(45*ms)))
+	require.Equal(t, origin.Rejected, outcome(reject(begin(50*ms), 2, 51*ms)))
+
+	// One that nobody rejected waits for the silent ones until it times out.
+	silent[2] = true
+	begin(100 * ms)
+	require.Empty(t, m.Tick(219*ms).Results)
+	require.Equal(t, origin.NoMajority, outcome(m.Tick(220*ms)))
+
+	// After the append nobody's silence ends anything; the client's wait is halved.
+	id = begin(300 * ms)
+	require.Len(t, m.Vote(message.Vote{TxID: id, Voter: 2, Inc: 1, Accept: true}, 301*ms).Head, 1)
+	cutOff = true
+	require.Empty(t, m.Tick(799*ms).Results)
+	cutOff = false
+	require.Empty(t, m.Tick(860*ms).Results)
+	cutOff = true
+	require.Equal(t, origin.InDoubt, outcome(m.Tick(920*ms)))
+	require.Len(t, m.Tick(980*ms).Head, 1, "it goes on being appended")
+	require.Equal(t, origin.Committed, outcome(m.Decided(message.Decided{TxID: id, LSN: 4, Kind: message.RecordCommit})))
+}

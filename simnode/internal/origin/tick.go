@@ -23,7 +23,7 @@ func (m *Machine) Tick(now time.Duration) Output {
 		out.add(m.tick(c, now))
 		if m.open[c.txid] == c {
 			rest = append(rest, c)
-			m.wake = min(m.wake, c.next())
+			m.wake = min(m.wake, c.next(m.cfg.Patience))
 		}
 	}
 	clear(m.order[len(rest):])
@@ -32,8 +32,11 @@ func (m *Machine) Tick(now time.Duration) Output {
 }
 
 func (m *Machine) tick(c *commit, now time.Duration) Output {
-	if c.phase == voting && now >= c.deadline {
+	switch {
+	case c.phase == voting && now >= c.deadline:
 		return m.timeout(c)
+	case c.phase == voting && m.hopeless(c, now):
+		return m.giveUp(c, c.rejection(c.rejects[0]))
 	}
 	var out Output
 	if now >= c.repeat {
@@ -45,10 +48,20 @@ func (m *Machine) tick(c *commit, now time.Duration) Output {
 			out.Head = append(out.Head, message.Append{Record: c.record})
 		}
 	}
-	if c.phase != voting && !c.told && now >= c.patience {
+	if c.phase != voting && !c.told && m.waitedLong(c, now) {
 		out.add(m.doubt(c))
 	}
 	return out
+}
+
+// waitedLong reports whether the client has waited for the storage's answer for as
+// long as makes sense.
+func (m *Machine) waitedLong(c *commit, now time.Duration) bool {
+	patience := m.cfg.Patience
+	if m.cfg.CutOff != nil && m.cfg.CutOff(now) {
+		patience /= 2
+	}
+	return now >= c.began+patience
 }
 
 // timeout ends a proposal without a majority. If anybody rejected it for another

@@ -37,7 +37,7 @@ func (s *storageNode) run() bool {
 	machine := volume.NewStorageNode(s.id, &s.durable, time.Since(s.start), s.cfg.Mutants)
 	s.detach = s.cfg.Fabric.Attach(s.addr, func(from fabric.Addr, payload []byte) {
 		m, err := message.Decode(payload)
-		if err != nil {
+		if err != nil || !believed(from, m) {
 			return // a sender's bug must not stop the storage
 		}
 		now := time.Since(s.start)

@@ -71,6 +71,8 @@ type Volume struct {
 	head    *head
 	storage []*storageNode
 	closing sync.Once
+
+	supervisors supervisors
 }
 
 // HeadAddr is where the head of the volume listens, StorageAddr a storage node.
@@ -112,7 +114,7 @@ func Start(cfg Config) (*Volume, error) {
 	if err := cfg.validate(); err != nil {
 		return nil, err
 	}
-	v := &Volume{cfg: cfg}
+	v := &Volume{cfg: cfg, supervisors: supervisors{quit: make(chan struct{})}}
 	start := time.Now()
 	for i := range cfg.StorageNodes {
 		s := newStorageNode(cfg, message.StorageID(i+1), start)
@@ -127,6 +129,7 @@ func Start(cfg Config) (*Volume, error) {
 // kept can still be inspected.
 func (v *Volume) Close() {
 	v.closing.Do(func() {
+		v.supervisors.close()
 		v.head.close()
 		for _, s := range v.storage {
 			s.halt()
@@ -189,18 +192,6 @@ func (v *Volume) eachOf(az int, do func(message.StorageID) error) error {
 		}
 	}
 	return nil
-}
-
-// Release tells every storage node that life inc of node, and any before it, has
-// exited and reads no more. Only whoever has seen the process end may say so: a
-// lease that is released while its owner reads breaks strict reads. The messages
-// cross the fabric from the supervisor of the node's host.
-func (v *Volume) Release(node message.NodeID, inc message.Incarnation) {
-	payload := message.Encode(message.Release{Node: node, Inc: inc})
-	from := fabric.Addr{Kind: fabric.KindSupervisor, ID: uint16(node)}
-	for _, s := range v.storage {
-		v.cfg.Fabric.Send(from, StorageAddr(s.id), payload)
-	}
 }
 
 // Log gives the durable records, LSN 1 first. They are read-only.

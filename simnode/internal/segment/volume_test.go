@@ -34,7 +34,9 @@ func newClient(f *fabric.Fabric, id message.NodeID) *client {
 		if err != nil {
 			panic(err)
 		}
-		c.got <- m
+		if _, ok := m.(message.Release); !ok { // those are for a node to judge
+			c.got <- m
+		}
 	})
 	return c
 }
@@ -209,6 +211,61 @@ func TestLeasesReleaseAndRestart(t *testing.T) {
 		time.Sleep(volume.LeaseWait)
 		c.send(HeadAddr(), c.commit(4))
 		assert.False(t, c.decided().AllHolders)
+	})
+}
+
+// A node that does not answer may live: only its own supervisor ends its leases.
+func TestReleaseIsBelievedFromTheSupervisorOnly(t *testing.T) {
+	bubble(t, fabric.Link{}, func(t *testing.T, f *fabric.Fabric, v *Volume, c *client) {
+		reader := newClient(f, 2)
+		for id := message.StorageID(1); id <= 3; id++ {
+			reader.send(StorageAddr(id), message.LeaseRequest{Node: 2, Inc: 1, ReqID: 1})
+			assert.False(t, (<-reader.got).(message.LeaseGrant).Refused)
+		}
+		claim := message.Encode(message.Release{Node: 2, Inc: 1})
+		for _, from := range []fabric.Addr{
+			{Kind: fabric.KindNode, ID: 1},
+			{Kind: fabric.KindNode, ID: 2},
+			{Kind: fabric.KindSupervisor, ID: 1},
+			{Kind: fabric.KindClient, ID: 2},
+			HeadAddr(),
+		} {
+			for id := message.StorageID(1); id <= 6; id++ {
+				f.Send(from, StorageAddr(id), claim)
+			}
+		}
+		synctest.Wait()
+		c.send(HeadAddr(), c.commit(1))
+		assert.Equal(t, []message.NodeID{2}, c.decided().Holders)
+		v.Release(2, 0)
+		synctest.Wait()
+		c.send(HeadAddr(), c.commit(2))
+		assert.Equal(t, []message.NodeID{2}, c.decided().Holders, "no life was released")
+	})
+}
+
+// A release reaches the storage and the other nodes although most messages of the
+// supervisor are lost, and only for a moment.
+func TestReleaseIsRepeated(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := fabric.New(fabric.Config{Seed: 3})
+		defer f.Close()
+		v, err := Start(Config{Fabric: f, Members: []message.NodeID{1, 2, 3}})
+		require.NoError(t, err)
+		defer v.Close()
+		heard := make(chan time.Duration, 8)
+		began := time.Now()
+		detach := f.Attach(fabric.Addr{Kind: fabric.KindNode, ID: 1}, func(fabric.Addr, []byte) { heard <- time.Since(began) })
+		defer detach()
+		undo := f.Isolate(fabric.Addr{Kind: fabric.KindSupervisor, ID: 3})
+		v.Release(3, 1)
+		time.Sleep(15 * time.Millisecond)
+		assert.Empty(t, heard)
+		undo()
+		time.Sleep(time.Second)
+		require.Len(t, heard, releaseCopies-2)
+		assert.Less(t, <-heard, 25*time.Millisecond)
+		v.Release(3, 2)
 	})
 }
 
