@@ -11,6 +11,9 @@ import (
 // anonymous is what PostgreSQL calls a column for which no better name is found.
 const anonymous = "?column?"
 
+// maxTargets is PostgreSQL's MaxTupleAttributeNumber.
+const maxTargets = 1664
+
 // targets analyses a select list or RETURNING list. Literals and parameters that
 // are still of unknown type stay so: see settleTargets. The places are those of the
 // expressions, nil where a star was expanded.
@@ -33,6 +36,9 @@ func (s *scope) targets(ts []ast.Target) (exprs []Expr, columns []OutputColumn, 
 		exprs = append(exprs, e)
 		columns = append(columns, s.outputColumn(t, e))
 		places = append(places, t.Expr)
+	}
+	if len(exprs) > maxTargets {
+		return nil, nil, nil, sqlerr.New("54011", "target lists can have at most %d entries", maxTargets)
 	}
 	return exprs, columns, places, nil
 }

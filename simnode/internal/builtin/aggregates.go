@@ -100,8 +100,7 @@ func (a *sumNumeric) Add(d types.Datum) error {
 		a.posInf = true
 	default:
 		a.maxScale = max(a.maxScale, types.Scale(v))
-		_, err := apd.BaseContext.Add(&a.sum, &a.sum, v)
-		return err
+		a.sum.Set(plus(&a.sum, v))
 	}
 	return nil
 }

@@ -9,16 +9,6 @@ import (
 
 func decimal(d types.Datum) *apd.Decimal { return d.(*apd.Decimal) }
 
-// exact computes without rounding: precision 0 is apd's "as many digits as it
-// takes".
-func exact(op func(z, a, b *apd.Decimal) (apd.Condition, error), a, b *apd.Decimal) (types.Datum, error) {
-	z := new(apd.Decimal)
-	if _, err := op(z, a, b); err != nil {
-		return types.NumericNaN(), nil // Infinity - Infinity and 0 * Infinity
-	}
-	return normalized(z)
-}
-
 func normalized(z *apd.Decimal) (types.Datum, error) {
 	n, err := types.NormalizeDecimal(z)
 	if err != nil {
@@ -39,9 +29,9 @@ func addNumerics(r *Registry) {
 			return fn(x, y)
 		})
 	}
-	two("+", func(a, b *apd.Decimal) (types.Datum, error) { return exact(apd.BaseContext.Add, a, b) })
-	two("-", func(a, b *apd.Decimal) (types.Datum, error) { return exact(apd.BaseContext.Sub, a, b) })
-	two("*", func(a, b *apd.Decimal) (types.Datum, error) { return exact(apd.BaseContext.Mul, a, b) })
+	two("+", func(a, b *apd.Decimal) (types.Datum, error) { return normalized(plus(a, b)) })
+	two("-", func(a, b *apd.Decimal) (types.Datum, error) { return normalized(plus(a, negate(b))) })
+	two("*", func(a, b *apd.Decimal) (types.Datum, error) { return normalized(times(a, b)) })
 	two("/", divide)
 	two("%", modulo)
 	r.operator("^", types.Numeric, types.Numeric, types.Numeric, func(*Context, types.Datum, types.Datum) (types.Datum, error) {
@@ -194,7 +184,8 @@ func addNumericFunctions(r *Registry) {
 	})
 	digits := func(name string, fn func(v *apd.Decimal, scale int32) *apd.Decimal) {
 		r.pure(name, []types.OID{types.Numeric, types.Int4}, types.Numeric, func(_ *Context, args []types.Datum) (types.Datum, error) {
-			scale := min(max(args[1].(int32), -types.MaxNumericScale), types.MaxNumericScale)
+			// One digit more than there are before the point: the first may round up.
+			scale := min(max(args[1].(int32), -types.MaxNumericWeight-1), types.MaxNumericScale)
 			return normalized(new(apd.Decimal).Set(fn(decimal(args[0]), scale)))
 		})
 	}
@@ -230,8 +221,5 @@ func towards(v *apd.Decimal, down bool) *apd.Decimal {
 	if down {
 		step = -1
 	}
-	sum := new(apd.Decimal)
-	// Adding integers cannot fail at precision 0.
-	_, _ = apd.BaseContext.Add(sum, z, apd.New(step, 0))
-	return sum
+	return plus(z, types.DecimalFromInt(step))
 }

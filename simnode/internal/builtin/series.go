@@ -80,9 +80,7 @@ func numericSeries(args []types.Datum) (iter.Seq[types.Datum], error) {
 			if !yield(v) {
 				return
 			}
-			next := new(apd.Decimal)
-			_, _ = apd.BaseContext.Add(next, v, step) // exact: precision 0
-			v = next
+			v = plus(v, step)
 		}
 	}, nil
 }

@@ -13,9 +13,9 @@ import (
 	"github.com/anywriter/anywriter/simnode/internal/types"
 )
 
-// maxTextBytes bounds what repeat and the pads may build, as PostgreSQL's limit
-// of an allocation does.
-const maxTextBytes = 1 << 30
+// maxTextBytes bounds what repeat and the pads may build: PostgreSQL's largest
+// allocation (MaxAllocSize) less the header of a value.
+const maxTextBytes = 0x3fffffff - 4
 
 func addTextFunctions(r *Registry) {
 	addTextMeasures(r)

@@ -41,6 +41,9 @@ func parse(text string) ([]ast.Statement, error) {
 	if err := checkText(text); err != nil {
 		return nil, err
 	}
+	if err := checkDepth(text); err != nil {
+		return nil, err
+	}
 	tree, err := grammar(text)
 	if err != nil {
 		return nil, textError(err)
