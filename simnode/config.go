@@ -52,8 +52,9 @@ type Config struct {
 	// testing/synctest. Clients dial with Sim.Dial; the addresses in DSN are then
 	// names only.
 	InMemory bool
-	// Roles maps further roles to their passwords. A role with a password
-	// authenticates by SCRAM-SHA-256; put "postgres" here to give it one.
+	// Roles maps further roles to their passwords. As soon as one role has a
+	// password, every client authenticates by SCRAM-SHA-256, and a role without one
+	// cannot log in: put "postgres" here too to keep it. DSN has no password.
 	Roles map[string]string
 	// MaxConnections limits client connections per node; one more is refused with
 	// 53300. 0 means 100, PostgreSQL's own default.

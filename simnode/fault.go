@@ -117,8 +117,8 @@ func (e Event) String() string {
 	return fmt.Sprintf("%10.3fs %-10s %-9s %s", e.At.Seconds(), e.Source, e.Kind, e.Text)
 }
 
-// Watch gives the events from now on until stop is called, which closes the
-// channel. A watcher that is more than 256 events behind misses some.
+// Watch gives the events from now on until stop is called or the cluster is
+// closed, both of which close the channel. A watcher that is more than 256 events behind misses some.
 func (s *Sim) Watch() (events <-chan Event, stop func()) {
 	sub := s.log.Subscribe(256)
 	out := make(chan Event)
@@ -135,11 +135,19 @@ func (s *Sim) Watch() (events <-chan Event, stop func()) {
 			}
 		}
 	})
-	return out, sync.OnceFunc(func() {
+	stop = sync.OnceFunc(func() {
 		close(quit)
 		sub.Close()
 		joined.Wait()
 	})
+	s.mu.Lock()
+	s.watchers = append(s.watchers, stop)
+	closed := s.closed
+	s.mu.Unlock()
+	if closed {
+		stop()
+	}
+	return out, stop
 }
 
 // Events gives the newest events, oldest first.

@@ -35,9 +35,12 @@ type Sim struct {
 	log       *evlog.Log
 	nodes     []*Node
 
-	mu     sync.Mutex
-	heals  []func()
-	closed bool
+	over chan struct{} // closed when Close has taken everything down
+
+	mu       sync.Mutex
+	heals    []func()
+	watchers []func() // stop them
+	closed   bool
 }
 
 // Start builds a cluster, starts every node, and returns when all of them serve:
@@ -47,6 +50,9 @@ func Start(ctx context.Context, cfg Config) (*Sim, error) {
 	cfg = cfg.withDefaults()
 	if err := cfg.validate(); err != nil {
 		return nil, err
+	}
+	if ctx.Err() != nil {
+		return nil, fmt.Errorf("simnode: not started: %w", context.Cause(ctx))
 	}
 	s, err := build(cfg)
 	if err != nil {
@@ -83,6 +89,7 @@ func build(cfg Config) (*Sim, error) {
 		cancels:   wire.NewCancelRegistry(),
 		engine:    session.NewSQL(),
 		log:       evlog.New(0),
+		over:      make(chan struct{}),
 	}
 	members := make([]message.NodeID, cfg.Nodes)
 	for i := range members {
@@ -186,22 +193,33 @@ func (s *Sim) WaitReady(ctx context.Context) error {
 }
 
 // Close ends every node and the storage, resets every connection and joins every
-// goroutine. It is idempotent.
+// goroutine; channels of Watch are closed. It is idempotent.
 func (s *Sim) Close() error {
 	s.mu.Lock()
-	if s.closed {
-		s.mu.Unlock()
-		return nil
-	}
+	closed, watchers := s.closed, s.watchers
 	s.closed = true
 	s.mu.Unlock()
+	if closed {
+		<-s.over
+		return nil
+	}
+	defer close(s.over)
 	s.Heal()
 	for _, n := range s.nodes {
 		n.stop(true)
 	}
 	s.volume.Close()
 	s.fabric.Close()
+	for _, stop := range watchers {
+		stop()
+	}
 	return nil
+}
+
+func (s *Sim) isClosed() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.closed
 }
 
 // record writes an event to the log of the cluster and to the configured logger.

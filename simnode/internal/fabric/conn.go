@@ -84,8 +84,9 @@ func (c *Conn) read(p []byte) (int, error) {
 
 // Write hands p to the connection, waiting while its window is full. It returns
 // once all of p is under way; that says nothing about the peer having read it.
-// Errors are as those of Read; writing to a peer that has closed gives
-// syscall.EPIPE.
+// Errors are as those of Read. After the peer has closed, one more write succeeds
+// and its bytes are lost, as TCP's are that the peer answers with a reset; the next
+// gives syscall.EPIPE.
 func (c *Conn) Write(p []byte) (int, error) {
 	n, err := c.write(p)
 	if err != nil {
@@ -105,7 +106,12 @@ func (c *Conn) write(p []byte) (int, error) {
 		}
 		c.pair.mu.Lock()
 		err := c.broken()
-		if err == nil && sent < len(p) {
+		switch {
+		case err != nil || sent == len(p):
+		case c.in().ended() == endClosed:
+			h.refused = true // nobody reads it: the next write fails
+			sent = len(p)
+		default:
 			k := h.put(p[sent:])
 			sent += k
 			if k > 0 {
@@ -136,7 +142,9 @@ func (c *Conn) broken() error {
 	}
 	switch c.in().ended() {
 	case endClosed:
-		return syscall.EPIPE
+		if c.out().refused {
+			return syscall.EPIPE
+		}
 	case endReset, endSevered:
 		return syscall.ECONNRESET
 	case endNone, endWrite:

@@ -39,6 +39,7 @@ func TestConnConformance(t *testing.T) {
 		"half close":         testHalfClose,
 		"reset by linger":    testResetByLinger,
 		"unread is reset":    testUnreadIsReset,
+		"write after close":  testWriteAfterClose,
 		"addresses":          testAddresses,
 	}
 	for kind, pipe := range map[string]func(t testing.TB) (a, b net.Conn){
@@ -369,6 +370,23 @@ func testUnreadIsReset(t *testing.T, a, b net.Conn) {
 	got, err := io.ReadAll(a)
 	assert.Equal(t, "last words", string(got))
 	require.ErrorIs(t, err, syscall.ECONNRESET)
+}
+
+// A client that writes to a server that has said why it closes still reads that.
+func testWriteAfterClose(t *testing.T, a, b net.Conn) {
+	_, err := b.Write([]byte("last words"))
+	require.NoError(t, err)
+	require.NoError(t, b.Close())
+	_, err = a.Write([]byte("x"))
+	require.NoError(t, err, "the first write finds out for the next")
+	words := make([]byte, len("last words"))
+	_, err = io.ReadFull(a, words)
+	require.NoError(t, err)
+	require.Equal(t, "last words", string(words))
+	for deadline := time.Now().Add(5 * time.Second); err == nil && time.Now().Before(deadline); {
+		_, err = a.Write([]byte("x"))
+	}
+	require.True(t, isReset(err), err)
 }
 
 func testAddresses(t *testing.T, a, b net.Conn) {

@@ -43,6 +43,8 @@ type half struct {
 	last   time.Time // arrival of the newest segment: order is kept under jitter
 	end    ending
 	endAt  time.Time
+
+	refused bool // the receiver had closed when something was sent
 }
 
 // pair is a connection: half[i] carries what side i writes.

@@ -92,9 +92,6 @@ func (s *Session) setval(ctx context.Context, name string, value int64, called b
 // sequenceNamed finds a sequence by the text that a regclass argument would be.
 // writes names the function if it needs a transaction that may write.
 func (s *Session) sequenceNamed(text, writes string) (*catalog.Sequence, *mvcc.Txn, error) {
-	if writes != "" && s.tx.readOnly {
-		return nil, nil, sqlerr.New("25006", "cannot execute %s in a read-only transaction", writes)
-	}
 	parts, ok := splitName(text)
 	if !ok || len(parts) > 2 {
 		return nil, nil, sqlerr.New("42602", "invalid name syntax")
@@ -105,6 +102,9 @@ func (s *Session) sequenceNamed(text, writes string) (*catalog.Sequence, *mvcc.T
 	}
 	txn := s.data()
 	seq, err := catalog.FindSequence(txn, schema, parts[len(parts)-1])
+	if err == nil && writes != "" && s.tx.readOnly {
+		err = sqlerr.New("25006", "cannot execute %s in a read-only transaction", writes)
+	}
 	return seq, txn, err
 }
 

@@ -75,6 +75,9 @@ type Config struct {
 	// HandshakeTimeout is how long a client may take until it is authenticated.
 	// 0 means 60 s, PostgreSQL's authentication_timeout.
 	HandshakeTimeout time.Duration
+	// Panicked, if not nil, is told of every panic that a command ended in, from
+	// the connection's goroutine. The client gets XX000 and lives on.
+	Panicked func(client ConnInfo, text string, stack []byte)
 }
 
 const (

@@ -30,7 +30,7 @@ func (c *conn) loop() error {
 			continue
 		}
 		c.ctx = c.intr.enter()
-		err = c.dispatch(kind, data)
+		err = c.guarded(kind, data)
 		c.intr.leave()
 		if f := c.intr.terminated(); f != nil {
 			return f

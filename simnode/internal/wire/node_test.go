@@ -150,7 +150,9 @@ func newServer(t testing.TB, o options) *server {
 	store, err := auth.New(o.auth)
 	require.NoError(t, err)
 	o.session.Node = s.node
-	o.session.Engine = session.NewSQL()
+	if o.session.Engine == nil {
+		o.session.Engine = session.NewSQL()
+	}
 	factory, err := session.NewFactory(o.session)
 	require.NoError(t, err)
 	o.wire.Auth = store

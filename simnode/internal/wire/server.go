@@ -6,6 +6,7 @@ import (
 	"net"
 	"slices"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/anywriter/anywriter/simnode/internal/sqlerr"
@@ -59,8 +60,11 @@ func (s *Server) Serve(ctx context.Context, ln net.Listener, wrap func(net.Conn)
 	for {
 		nc, err := ln.Accept()
 		if err != nil {
-			if ctx.Err() != nil || errors.Is(err, net.ErrClosed) {
+			switch {
+			case ctx.Err() != nil || errors.Is(err, net.ErrClosed):
 				return nil
+			case passing(err) && pause(ctx, acceptPause):
+				continue
 			}
 			return err
 		}
@@ -69,6 +73,33 @@ func (s *Server) Serve(ctx context.Context, ln net.Listener, wrap func(net.Conn)
 		}
 		// Ends when the client goes, the connection is closed or ctx is done.
 		joined.Go(func() { s.ServeConn(ctx, nc) })
+	}
+}
+
+// acceptPause is how long a server that cannot accept waits for others to give
+// descriptors back, as PostgreSQL's postmaster does.
+const acceptPause = 100 * time.Millisecond
+
+// passing reports whether accepting may work again: the process is out of
+// descriptors, or a client went before it was accepted.
+func passing(err error) bool {
+	for _, errno := range []syscall.Errno{syscall.EMFILE, syscall.ENFILE, syscall.ENOBUFS, syscall.ENOMEM, syscall.ECONNABORTED} {
+		if errors.Is(err, errno) {
+			return true
+		}
+	}
+	return false
+}
+
+// pause waits for d and reports whether ctx is still alive then.
+func pause(ctx context.Context, d time.Duration) bool {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-ctx.Done():
+		return false
 	}
 }
 
