@@ -41,7 +41,7 @@ func (c *Cluster) acquire(ctx context.Context, avoid balancer.Set) (lease, error
 	s := search{cluster: c, hint: hintsOf(ctx).node, avoid: avoid, began: now, view: c.view.Load()}
 	s.request = balancer.Request{Seq: c.sequence.Add(1), Seed: c.seed, NowNanos: now.UnixNano()}
 	if s.hint != "" && c.nodeByAddr(s.hint) == nil {
-		return lease{}, fmt.Errorf("anywriter: WithNode: no node has the address %q", s.hint)
+		return lease{}, &OpError{Outcome: NotSent, Attempts: 1, Err: fmt.Errorf("WithNode: no node has the address %q", s.hint)}
 	}
 	s.exclude()
 	defer s.stop()
@@ -160,9 +160,6 @@ func (n *Node) take(ctx context.Context, v *view) (lease, error) {
 	if err == nil {
 		l.done = done
 		n.counters.picks.Add(1)
-		if picked := n.cluster.events.to.Picked; picked != nil {
-			picked(n.addr)
-		}
 		return l, nil
 	}
 	owed := lease{node: n, done: done}

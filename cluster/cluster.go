@@ -148,6 +148,11 @@ func (c *Cluster) warm(n *Node) {
 // it cuts their connections.
 const closeGrace = 5 * time.Second
 
+// unreadyGrace is how long Close waits for connections on which no session is
+// open yet: the cancel requests among them need a round trip, while a dial that
+// nobody answers would last for the whole of closeGrace.
+const unreadyGrace = 250 * time.Millisecond
+
 // Close refuses new operations, waits for those under way, and closes all
 // connections. Operations that take longer than five seconds are cut. It
 // returns when every goroutine of the cluster has ended and every lease has
@@ -168,6 +173,12 @@ func (c *Cluster) shutDown() {
 		}
 	})
 	defer overdue.Stop()
+	unready := time.AfterFunc(unreadyGrace, func() {
+		for _, n := range c.nodes {
+			n.traffic.CutUnready()
+		}
+	})
+	defer unready.Stop()
 	c.cancel()
 	c.monitor.Close()
 	for _, n := range c.nodes {
@@ -175,6 +186,10 @@ func (c *Cluster) shutDown() {
 	}
 	c.background.close()
 	c.closePools()
+	for _, n := range c.nodes { // cancel requests of dials that failed
+		n.traffic.Refuse(ErrClosed)
+		n.traffic.Cut()
+	}
 }
 
 func (c *Cluster) closePools() {

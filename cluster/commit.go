@@ -28,7 +28,8 @@ func (s *Session) Commit(ctx context.Context) error {
 	case pending || !s.lease.held():
 		return nil
 	}
-	r := &Rows{session: s, phys: s.lease.phys, ctx: ctx, done: true}
+	r := &s.exec
+	*r = Rows{session: s, phys: s.lease.phys, ctx: ctx, done: true}
 	r.call = call{inTx: true, commit: true, attempts: 1, started: time.Now().UnixNano()}
 	s.open = r
 	r.err = r.phys.commit(ctx, &r.call)
@@ -36,10 +37,12 @@ func (s *Session) Commit(ctx context.Context) error {
 		r.err = fmt.Errorf("%w: %w", ErrTxAborted, first)
 	}
 	s.ended(ctx, r)
-	if r.err != nil && s.lease.held() && s.lease.phys.pc.TxStatus() != 'I' {
+	err := r.err
+	*r = Rows{}
+	if err != nil && s.lease.held() && s.lease.phys.pc.TxStatus() != 'I' {
 		_ = s.sendRollback() // the error that counts is COMMIT's
 	}
-	return r.err
+	return err
 }
 
 // commit sends COMMIT and reads the answer. CommandComplete decides, so a

@@ -44,6 +44,10 @@ var (
 	// earlier statement of the transaction had failed.
 	ErrTxAborted = errors.New("anywriter: the transaction was rolled back because a statement in it had failed")
 
+	// errCopyIn: the server would wait for data that nobody can send here.
+	errCopyIn = errors.New("anywriter: COPY … FROM STDIN needs a stream of data: use CopyFrom of the *pgx.Conn " +
+		"that sql.Conn.Raw gives (Session.Conn in package cluster)")
+
 	errTxOpen = errors.New("anywriter: a transaction is already open in this session")
 	errNoTx   = errors.New("anywriter: no transaction is open in this session")
 	errBusy   = errors.New("anywriter: rows of an earlier statement are still open in this session; close them first")

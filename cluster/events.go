@@ -44,6 +44,12 @@ func (e *events) state(n *Node, r health.Report) {
 	}
 }
 
+func (e *events) picked(n *Node) {
+	if e.to.Picked != nil {
+		e.to.Picked(n.addr)
+	}
+}
+
 func (e *events) retry(n *Node, v sqlstate.Verdict) {
 	if e.to.Retried != nil {
 		e.to.Retried(n.addr, v.Kind.String())

@@ -79,6 +79,8 @@ func (p *physical) send(ctx context.Context, r *Rows) error {
 	}
 	c.info = stmtclass.Classify(c.sql)
 	switch {
+	case c.info.CopyIn:
+		return errCopyIn
 	case len(c.args) == 0 && c.info.Commands > 1:
 		return p.sendSimple(ctx, r, c)
 	case c.mode == pgx.QueryExecModeSimpleProtocol:
@@ -118,6 +120,8 @@ func (p *physical) lookup(ctx context.Context, c *call, entry *stmtcache.Entry) 
 // sendDescribed runs a statement whose parameter types are known.
 func (p *physical) sendDescribed(ctx context.Context, r *Rows, c *call, e *stmtcache.Entry) error {
 	if err := p.encode(e.Desc, c.args); err != nil {
+		// The types may have changed since the statement was prepared.
+		p.stmts.Drop(c.sql)
 		return err
 	}
 	formats := e.Formats

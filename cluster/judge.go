@@ -33,7 +33,7 @@ func (s *Session) ended(ctx context.Context, r *Rows) {
 	verdict, final := s.judge(ctx, p, c, r.err)
 	r.err = final
 	s.lease.settle(breakerResult(verdict))
-	if verdict.DropStatement {
+	if verdict.DropStatement || mayBeStale(verdict, r.err) {
 		p.stmts.Drop(c.sql)
 	}
 	if s.inTx && s.txErr == nil {
@@ -44,6 +44,17 @@ func (s *Session) ended(ctx context.Context, r *Rows) {
 	if p.pc.IsClosed() {
 		s.loseLease(final)
 	}
+}
+
+// mayBeStale reports whether a statement that failed so may have been prepared
+// for tables that have changed since: then its parameters keep their old types
+// for as long as it lives, and it would fail for ever.
+func mayBeStale(v sqlstate.Verdict, err error) bool {
+	if v.Kind != sqlstate.Unclassified && v.Kind != sqlstate.ServerFault {
+		return false
+	}
+	code := codeOf(err)
+	return strings.HasPrefix(code, "42") || strings.HasPrefix(code, "XX") || code == "22P02" || code == "22P03"
 }
 
 // noteDirt remembers what the statement may have left behind in the server
@@ -87,6 +98,9 @@ func (s *Session) judge(ctx context.Context, p *physical, c *call, err error) (s
 		}
 	default: // refused on our side of the wire: bad arguments, a context already done
 	}
+	if verdict.Kind == sqlstate.NotWritable && s.readOnlyByChoice() {
+		verdict.Node, verdict.Retry = sqlstate.NodeFine, sqlstate.RetryNever
+	}
 	rec = rec.Step(verdict.Event())
 	out := rec.Outcome()
 	if out == CommitSent && !c.commit && (c.harmless() || hintsOf(ctx).readOnly) {
@@ -106,6 +120,13 @@ func (s *Session) judge(ctx context.Context, p *physical, c *call, err error) (s
 	return verdict, &OpError{
 		Node: p.node.addr, SQLState: facts.Code, Outcome: out, Attempts: c.attempts, Err: err, verdict: verdict,
 	}
+}
+
+// readOnlyByChoice reports whether 25006 may be this session's own doing and
+// not the node's: no other node would take the write either.
+func (s *Session) readOnlyByChoice() bool {
+	chosen := s.cluster.config.Nodes[0].Conn.RuntimeParams["default_transaction_read_only"]
+	return s.inTx && s.readOnly || s.used && !s.inTx || s.dirty || chosen != "" && chosen != "off"
 }
 
 // harmless reports whether the statement can't have committed anything: a read,
@@ -205,7 +226,9 @@ func (n *Node) failed(now time.Time, c *call, v sqlstate.Verdict) {
 	}
 	n.counters.ops.Add(1)
 	n.counters.errors.Add(1)
-	n.load.Fail(now.UnixNano())
+	if kind != health.EventDrain { // which may be this session's alone
+		n.load.Fail(now.UnixNano())
+	}
 	n.cluster.monitor.Observe(n.index, kind, now)
 }
 
@@ -222,7 +245,7 @@ func healthEvent(v sqlstate.Verdict) health.Kind {
 	switch v.Node {
 	case sqlstate.NodeGoing:
 		return health.EventDrain
-	case sqlstate.NodeNotReady:
+	case sqlstate.NodeNotReady, sqlstate.NodeReadOnly:
 		return health.EventNotReady
 	case sqlstate.NodeCrowded:
 		return health.EventFull

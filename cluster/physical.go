@@ -39,6 +39,9 @@ func newPhysical(node *Node, conn *pgx.Conn) *physical {
 		sock:  socket.Find(conn.PgConn().Conn()),
 		stmts: stmtcache.New(node.statementCapacity),
 	}
+	if p.sock != nil {
+		p.sock.Ready()
+	}
 	_, p.encrypted = conn.PgConn().Conn().(*tls.Conn)
 	p.pc.CustomData()[physicalKey] = p
 	return p

@@ -25,11 +25,8 @@ func (c *Cluster) Ping(ctx context.Context) error {
 			return err
 		}
 		if err = l.ping(ctx); err == nil {
-			l.release(false)
 			return nil
 		}
-		l.settle(health.BreakerFailure)
-		l.release(false)
 		l.node.lastError.Store(&err)
 		causes = append(causes, err)
 		avoid = avoid.With(l.node.index)
@@ -40,8 +37,16 @@ func (c *Cluster) Ping(ctx context.Context) error {
 	return c.noNode(began, ctx.Err(), causes)
 }
 
-// ping makes a round trip and asks whether writes are taken.
-func (l *lease) ping(ctx context.Context) error {
+// ping makes a round trip, asks whether writes are taken, and gives the lease
+// back.
+func (l *lease) ping(ctx context.Context) (err error) {
+	defer l.release(false)
+	defer func() {
+		if err != nil && ctx.Err() == nil {
+			l.settle(health.BreakerFailure)
+		}
+	}()
+	l.node.cluster.events.picked(l.node)
 	ctx, cancel := context.WithTimeout(ctx, pingTimeout)
 	defer cancel()
 	e := detect(l.phys.pc)

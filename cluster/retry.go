@@ -23,6 +23,7 @@ type tries struct {
 	backoff   *retry.FullJitter
 	replanned bool // a stale plan was dropped once
 	renewed   bool // a session that the server had ended was replaced once
+	declined  int  // how many nodes have said that they take no writes
 }
 
 func (r *retrier) start() tries {
@@ -96,6 +97,12 @@ func (s *Session) again(ctx context.Context, r *Rows, err error, t *tries) bool 
 	case sqlstate.RetryAnyNode, sqlstate.RetryOtherNode:
 	default:
 		return false
+	}
+	if verdict.Kind == sqlstate.NotWritable {
+		// No node is asked twice: what none of them takes is no node's fault.
+		if t.declined++; t.declined >= len(s.cluster.nodes) {
+			return false
+		}
 	}
 	if !s.repeatable(ctx, c, err) || !t.wait(ctx, verdict.Retry == sqlstate.RetryAnyNode) {
 		return false

@@ -31,6 +31,7 @@ type Session struct {
 	inTx     bool   // an explicit transaction, begun or pending
 	begin    string // its BEGIN, as long as that hasn't been sent
 	beginSQL string // the same, kept
+	readOnly bool   // it was begun as read-only
 	txErr    error  // its first error
 	txDead   bool   // it failed before it was open: nothing may run until its end
 }
@@ -181,7 +182,7 @@ func (s *Session) Begin(opts TxOptions) error {
 	case s.open != nil:
 		return errBusy
 	}
-	s.beginSQL = opts.sql()
+	s.beginSQL, s.readOnly = opts.sql(), opts.ReadOnly
 	s.inTx, s.begin, s.txErr = true, s.beginSQL, nil
 	return nil
 }
@@ -225,7 +226,7 @@ func (s *Session) sendRollback() error {
 const rollbackTimeout = time.Second
 
 func (s *Session) endTx() {
-	s.inTx, s.begin, s.beginSQL, s.txErr, s.txDead = false, "", "", nil, false
+	s.inTx, s.begin, s.beginSQL, s.readOnly, s.txErr, s.txDead = false, "", "", false, nil, false
 }
 
 // TxError returns the first error of the open transaction, or nil.
@@ -285,6 +286,7 @@ func (s *Session) ensureLease(ctx context.Context) error {
 		return err
 	}
 	s.lease, s.avoid = l, balancer.Set{}
+	s.cluster.events.picked(l.node)
 	return nil
 }
 
@@ -295,6 +297,18 @@ func (s *Session) Release() {
 		s.lease.release(s.dirty)
 	}
 	*s = Session{cluster: s.cluster}
+}
+
+// Break gives the server connection up, because the state of the exchange on
+// it isn't known any more: something has panicked in the middle of it. An open
+// transaction is lost with it.
+func (s *Session) Break(cause error) {
+	s.open = nil
+	if s.lease.held() {
+		s.lease.phys.destroy()
+		s.used = true // whatever it was, it can't be gone on with
+		s.loseLease(cause)
+	}
 }
 
 // loseLease gives up a broken connection; the session can only go on if

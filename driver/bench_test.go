@@ -94,7 +94,9 @@ func BenchmarkLoopbackTx(b *testing.B) {
 
 // BenchmarkRatio runs both drivers in turn, in short rounds, and reports the
 // ratio of their median times per operation: under a load that changes, that
-// is the only figure that means something.
+// is the only figure that means something. It also counts allocations:
+//
+//	go test ./driver -run '^$' -bench Ratio -benchtime 300x
 func BenchmarkRatio(b *testing.B) {
 	loopbackOurs, loopbackTheirs := open(b), openPgx(b)
 	cannedOurs, cannedTheirs := openCanned(b)
@@ -110,6 +112,16 @@ func BenchmarkRatio(b *testing.B) {
 		{"canned/exec", cannedOurs, cannedTheirs, func(db *sql.DB) error {
 			_, err := db.ExecContext(ctx, "insert $1", "x")
 			return err
+		}},
+		{"canned/tx", cannedOurs, cannedTheirs, func(db *sql.DB) error {
+			tx, err := db.BeginTx(ctx, nil)
+			if err != nil {
+				return err
+			}
+			if _, err := tx.ExecContext(ctx, "insert"); err != nil {
+				return err
+			}
+			return tx.Commit()
 		}},
 		{"loopback/queryrow", loopbackOurs, loopbackTheirs, query},
 		{"loopback/exec", loopbackOurs, loopbackTheirs, func(db *sql.DB) error {
@@ -140,8 +152,16 @@ func BenchmarkRatio(b *testing.B) {
 			b.ReportMetric(ours[len(ours)/2], "ours-ns")
 			b.ReportMetric(theirs[len(theirs)/2], "stdlib-ns")
 			b.ReportMetric(ours[len(ours)/2]/theirs[len(theirs)/2], "ratio")
+			b.ReportMetric(allocsOf(c.ours, c.op), "ours-allocs")
+			b.ReportMetric(allocsOf(c.theirs, c.op), "stdlib-allocs")
 		})
 	}
+}
+
+// allocsOf returns the allocations of one operation, those of a server in this
+// process included.
+func allocsOf(db *sql.DB, op func(*sql.DB) error) float64 {
+	return testing.AllocsPerRun(200, func() { _ = op(db) }) // an error has been seen by the timing
 }
 
 // timeChunk returns the nanoseconds per operation of n operations.

@@ -16,6 +16,7 @@ type conn struct {
 	session *cluster.Session
 	owned   *Connector // closed with the handle; nil for handles of a sql.DB
 	args    []any      // scratch
+	tx      tx         // of the current checkout; database/sql has one at a time
 }
 
 var (
@@ -63,8 +64,20 @@ func (c *conn) PrepareContext(ctx context.Context, query string) (driver.Stmt, e
 	return c.Prepare(query)
 }
 
+// guard turns a panic in code of the application that runs inside a call (a
+// context's methods, an event listener) into an error: database/sql would lose
+// the handle, or block for ever in the transaction's Rollback. It must be
+// deferred directly.
+func (c *conn) guard(while string, err *error) {
+	if v := recover(); v != nil {
+		*err = &cluster.PanicError{While: while, Value: v}
+		c.session.Break(*err)
+	}
+}
+
 // ExecContext runs a statement.
-func (c *conn) ExecContext(ctx context.Context, query string, named []driver.NamedValue) (driver.Result, error) {
+func (c *conn) ExecContext(ctx context.Context, query string, named []driver.NamedValue) (_ driver.Result, err error) {
+	defer c.guard("executing a statement", &err)
 	tag, err := c.session.Exec(ctx, query, c.plain(named))
 	clear(c.args)
 	if err != nil {
@@ -74,7 +87,8 @@ func (c *conn) ExecContext(ctx context.Context, query string, named []driver.Nam
 }
 
 // QueryContext runs a statement that returns rows.
-func (c *conn) QueryContext(ctx context.Context, query string, named []driver.NamedValue) (driver.Rows, error) {
+func (c *conn) QueryContext(ctx context.Context, query string, named []driver.NamedValue) (_ driver.Rows, err error) {
+	defer c.guard("executing a query", &err)
 	r, err := c.session.Query(ctx, query, c.plain(named))
 	clear(c.args)
 	if err != nil {
@@ -85,4 +99,7 @@ func (c *conn) QueryContext(ctx context.Context, query string, named []driver.Na
 
 // Ping returns nil if a node that takes writes answers; in a checkout that
 // holds a server connection already, if that one does.
-func (c *conn) Ping(ctx context.Context) error { return c.session.Ping(ctx) }
+func (c *conn) Ping(ctx context.Context) (err error) {
+	defer c.guard("pinging", &err)
+	return c.session.Ping(ctx)
+}

@@ -57,13 +57,13 @@ func (y *tally) add(began time.Time, what string, err error) {
 }
 
 // load runs half inserts, half point reads, and some transactions from 16
-// goroutines, each one operation per 5 ms, until stop is closed.
-func load(t *testing.T, db *sql.DB, y *tally, stop <-chan struct{}) *sync.WaitGroup {
+// goroutines, each one operation per interval, until stop is closed.
+func load(t *testing.T, db *sql.DB, y *tally, stop <-chan struct{}, interval time.Duration) *sync.WaitGroup {
 	t.Helper()
 	var running sync.WaitGroup
 	for g := range 16 {
 		running.Go(func() { // ends when stop is closed
-			tick := time.NewTicker(5 * time.Millisecond)
+			tick := time.NewTicker(interval)
 			defer tick.Stop()
 			for i := 0; ; i++ {
 				select {
@@ -159,14 +159,25 @@ func waitState(t *testing.T, db *sql.DB, node int, states ...health.State) {
 	}, 10*time.Second, 5*time.Millisecond, "node %d doesn't become %v", node, states)
 }
 
-func TestKilledNode(t *testing.T) {
+// TestSickServers kills one of three servers, and freezes one of three others,
+// under load, and brings it back.
+func TestSickServers(t *testing.T) {
+	checkGoroutines(t)
+	for name, run := range map[string]func(t *testing.T){"killed": killedServer, "frozen": frozenServer} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			run(t)
+		})
+	}
+}
+
+func killedServer(t *testing.T) {
 	nodes, dsn := servers(t, 3)
 	schema(t, nodes[0].DSN(), nodes[1].DSN(), nodes[2].DSN())
-	checkGoroutines(t)
 	db := openDSN(t, dsn)
 	db.SetMaxIdleConns(16)
 	y, stop := &tally{}, make(chan struct{})
-	running := load(t, db, y, stop)
+	running := load(t, db, y, stop, 10*time.Millisecond)
 	sharesDuring(t, db, time.Second)
 
 	require.NoError(t, nodes[0].Kill())
@@ -188,14 +199,13 @@ func TestKilledNode(t *testing.T) {
 	checkIdle(t, db)
 }
 
-func TestFrozenNode(t *testing.T) {
+func frozenServer(t *testing.T) {
 	nodes, dsn := servers(t, 3)
 	schema(t, nodes[0].DSN(), nodes[1].DSN(), nodes[2].DSN())
-	checkGoroutines(t)
 	db := openDSN(t, dsn)
 	db.SetMaxIdleConns(16)
 	y, stop := &tally{}, make(chan struct{})
-	running := load(t, db, y, stop)
+	running := load(t, db, y, stop, 10*time.Millisecond)
 	sharesDuring(t, db, time.Second)
 
 	require.NoError(t, nodes[1].Freeze())

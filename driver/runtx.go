@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"math"
 	"math/rand/v2"
 	"time"
 
@@ -23,7 +24,9 @@ type TxOptions struct {
 	// TxOptions are database/sql's: isolation level and read-only. Retry
 	// ignores them.
 	sql.TxOptions
-	// MaxAttempts bounds the attempts, the first included; 0 means ten.
+	// MaxAttempts bounds the attempts, the first included. 0 means that only the
+	// context's deadline and the retry budget do, or thirty attempts if the
+	// context has no deadline.
 	MaxAttempts int
 	// OnRetry, if set, is called before each further attempt with the number of
 	// attempts made so far and the error of the last.
@@ -94,7 +97,12 @@ func (a *attempt) reason(err error) error {
 
 // repeat runs once until it succeeds or may not be run again.
 func repeat(ctx context.Context, opts *TxOptions, once func(*attempt) error) error {
-	waits := retry.NewBackOff(retry.Policy{MaxAttempts: opts.MaxAttempts}, rand.Uint64())
+	policy := retry.Policy{MaxAttempts: opts.MaxAttempts}
+	if _, bounded := ctx.Deadline(); bounded && policy.MaxAttempts == 0 {
+		// Whoever sets a deadline has said how long to try.
+		policy.MaxAttempts = math.MaxInt
+	}
+	waits := retry.NewBackOff(policy, rand.Uint64())
 	for made := 1; ; made++ {
 		a := &attempt{}
 		err := once(a)

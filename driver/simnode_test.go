@@ -78,16 +78,17 @@ func TestOtherClusterIsRefused(t *testing.T) {
 // TestSickNodeGetsNothingThenItsShare kills or freezes a node and brings it back:
 // no traffic while it is down, a third of it ten seconds after.
 func TestSickNodeGetsNothingThenItsShare(t *testing.T) {
-	for name, hurt := range map[string]func(*simnode.Node) simnode.Undo{
-		"kill":    (*simnode.Node).Kill,
-		"freeze":  (*simnode.Node).Freeze,
-		"isolate": (*simnode.Node).Isolate,
+	for name, c := range map[string]struct {
+		hurt     func(*simnode.Node) simnode.Undo
+		balancer string
+	}{
+		"kill":    {(*simnode.Node).Kill, "p2c"},
+		"freeze":  {(*simnode.Node).Freeze, "p2c"},
+		"isolate": {(*simnode.Node).Isolate, "round_robin"},
 	} {
-		for _, balancer := range []string{"p2c", "round_robin"} {
-			t.Run(name+"/"+balancer, func(t *testing.T) {
-				synctest.Test(t, func(t *testing.T) { sickNode(t, hurt, balancer) })
-			})
-		}
+		t.Run(name+"/"+c.balancer, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) { sickNode(t, c.hurt, c.balancer) })
+		})
 	}
 }
 
@@ -99,7 +100,7 @@ func sickNode(t *testing.T, hurt func(*simnode.Node) simnode.Undo, balancer stri
 		"create table log (g int, i int); insert into points (id) select i from generate_series(0, 15) i")
 	require.NoError(t, err)
 	y, stop := &tally{}, make(chan struct{})
-	running := load(t, db, y, stop)
+	running := load(t, db, y, stop, 20*time.Millisecond)
 
 	sharesDuring(t, db, 2*time.Second)
 	undo := hurt(sim.Node(2))

@@ -11,7 +11,7 @@ import (
 
 func TestThreeNodes(t *testing.T) {
 	_, dsn := servers(t, 3)
-	db := openDSN(t, dsn)
+	db := openDSN(t, dsn+"&balancer=round_robin") // p2c leaves out a node that is slow by chance
 	ctx := context.Background()
 	for i := range 3 {
 		waitState(t, db, i, health.Up)

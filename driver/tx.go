@@ -28,7 +28,8 @@ func (c *conn) Begin() (driver.Tx, error) {
 // BeginTx opens a transaction. Nothing is sent: BEGIN travels with the first
 // statement, so the snapshot starts there, and a transaction without
 // statements costs nothing.
-func (c *conn) BeginTx(ctx context.Context, opts driver.TxOptions) (driver.Tx, error) {
+func (c *conn) BeginTx(ctx context.Context, opts driver.TxOptions) (_ driver.Tx, err error) {
+	defer c.guard("beginning a transaction", &err)
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
@@ -39,7 +40,8 @@ func (c *conn) BeginTx(ctx context.Context, opts driver.TxOptions) (driver.Tx, e
 	if err := c.session.Begin(cluster.TxOptions{Isolation: level, ReadOnly: opts.ReadOnly}); err != nil {
 		return nil, err
 	}
-	t := &tx{conn: c, ctx: ctx, run: attemptOf(ctx)}
+	c.tx = tx{conn: c, ctx: ctx, run: attemptOf(ctx)}
+	t := &c.tx
 	if t.run != nil {
 		t.run.cluster = c.cluster
 	}
@@ -67,11 +69,12 @@ func isolation(level sql.IsolationLevel) (pgx.TxIsoLevel, error) {
 
 // Commit ends the transaction. A nil error means that the server confirmed the
 // commit, or that nothing had been sent.
-func (t *tx) Commit() error {
+func (t *tx) Commit() (err error) {
+	defer t.conn.guard("committing", &err)
 	if t.run != nil {
 		t.run.note(t.conn.session.TxError())
 	}
-	err := t.conn.session.Commit(t.ctx)
+	err = t.conn.session.Commit(t.ctx)
 	if t.run != nil {
 		t.run.note(err)
 	}

@@ -62,6 +62,10 @@ type Event struct {
 	Alive bool
 	// Probe is true if the prober reports the event, false for the data path.
 	Probe bool
+	// Short is true if fewer than half of all nodes serve at the moment: then a
+	// node that answers again doesn't wait out what its earlier falls cost it.
+	// It is missed: as long as so few serve, a silent node isn't cut off either.
+	Short bool
 	// Alone is true if no node serves at the moment: then a node that answers
 	// isn't made to wait.
 	Alone bool

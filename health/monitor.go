@@ -164,6 +164,7 @@ func (m *Monitor) handle(msg message, now time.Time) {
 		RoundTrip: msg.roundTrip,
 		Probe:     msg.probe,
 		Alive:     w.node.Pulse.Last().After(msg.since),
+		Short:     2*m.serving(w.index) < len(m.nodes),
 		Alone:     m.serving(w.index) == 0,
 	}
 	if msg.probe {

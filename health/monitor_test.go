@@ -385,12 +385,51 @@ func TestNotReadyNodeLeavesWithoutACut(t *testing.T) {
 	})
 }
 
+// A node that fell several times and answers again waits before it returns. When
+// another node falls silent meanwhile it is let in at once: it is needed, and
+// without it the silent one couldn't be cut off before the ceiling.
+func TestNeededNodeReturnsEarly(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, 3)
+		defer r.monitor.Close()
+		for range 4 {
+			r.nodes[1].set(killed, 0)
+			r.wait(1, Down, time.Second)
+			r.nodes[1].set(healthy, time.Millisecond)
+			if r.monitor.View().Reports[1].Falls < 4 {
+				r.wait(1, Recovering, 5*time.Second)
+			}
+		}
+		time.Sleep(600 * time.Millisecond) // it answers, and waits
+		require.Equal(t, Down, r.monitor.View().Reports[1].State)
+		r.nodes[2].set(frozen, 0)
+		assert.NotZero(t, r.wait(2, Down, time.Second), "cut off within a second")
+		assert.Equal(t, Recovering, r.monitor.View().Reports[1].State)
+	})
+}
+
 func TestOneTerminatedSessionIsNoDrain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, 3)
 		defer r.monitor.Close()
 		r.monitor.Observe(1, EventDrain, time.Now())
-		assert.Zero(t, r.wait(1, Draining, time.Second))
+		before := r.monitor.View().Reports[1].Probes
+		time.Sleep(20 * time.Millisecond)
+		assert.Equal(t, Up, r.monitor.View().Reports[1].State)
+		assert.Greater(t, r.monitor.View().Reports[1].Probes, before, "it is asked at once")
+		assert.Zero(t, r.nodes[1].cutCount())
+	})
+}
+
+// Two sessions were terminated by hand: the node is left alone for half a
+// second, and back then.
+func TestDrainingNodeThatAnswersOnIsBack(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, 3)
+		defer r.monitor.Close()
+		r.monitor.Observe(1, EventDrain, time.Now())
+		r.monitor.Observe(1, EventDrain, time.Now())
+		r.wait(1, Draining, time.Second)
 		assert.LessOrEqual(t, r.wait(1, Up, time.Second), 600*time.Millisecond)
 		assert.Zero(t, r.nodes[1].cutCount())
 	})
@@ -400,6 +439,7 @@ func TestDrainingNodeThatGoesIsDown(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, 3)
 		defer r.monitor.Close()
+		r.monitor.Observe(1, EventDrain, time.Now())
 		r.monitor.Observe(1, EventDrain, time.Now())
 		r.wait(1, Draining, time.Second)
 		r.nodes[1].set(killed, 0)

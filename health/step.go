@@ -24,6 +24,10 @@ const (
 	maxReentryDelay   = 4 * time.Second
 	// forgiveAfter: a node that served this long starts with a clean record.
 	forgiveAfter = 10 * time.Second
+	// drainWindow: a server that goes away tells all its sessions within some
+	// milliseconds. Two farewells within a second are a node's; one is its
+	// session's.
+	drainWindow = time.Second
 	// drainDoubt: a node that still answers probes half a second after it
 	// announced its end to a session ended only that session
 	// (pg_terminate_backend sends the same code).
@@ -46,9 +50,10 @@ type Machine struct {
 	refusals     int
 	lastRefusal  time.Time
 	lastReset    time.Time
-	failures     int // probes answered with an error, in a row
-	notReady     int // 57P03 in a row
-	answers      int // probes answered in a row, while Down or Draining
+	lastFarewell time.Time // the last session's 57P01
+	failures     int       // probes answered with an error, in a row
+	notReady     int       // 57P03 in a row
+	answers      int       // probes answered in a row, while Down or Draining
 	firstAnswer  time.Time
 	falls        int // times that the node fell without serving long in between
 	servingSince time.Time
@@ -76,10 +81,7 @@ func Step(m Machine, ev Event, now time.Time) (Machine, []Action) {
 	case EventNotReady:
 		return m.refusesWork(now)
 	case EventDrain:
-		if m.State != Down && m.State != Draining {
-			m.answers = 0
-			return m.to(Draining, ReasonDraining, now), []Action{ActionProbe}
-		}
+		return m.announced(now)
 	case EventBreakerOpen:
 		m.breakerOpen = true
 		if m.State.Serving() {
@@ -96,6 +98,22 @@ func Step(m Machine, ev Event, now time.Time) (Machine, []Action) {
 		}
 	}
 	return m, nil
+}
+
+// announced handles the farewell of one session. pg_terminate_backend sends the
+// same one to a single session, so it takes two within drainWindow to mean the
+// node; the probe that the first asks for is soon the second if it does.
+func (m Machine) announced(now time.Time) (Machine, []Action) {
+	again := !m.lastFarewell.IsZero() && now.Sub(m.lastFarewell) <= drainWindow
+	m.lastFarewell = now
+	switch {
+	case m.State == Down, m.State == Draining:
+		return m, nil
+	case !again:
+		return m, []Action{ActionProbe}
+	}
+	m.answers = 0
+	return m.to(Draining, ReasonDraining, now), []Action{ActionProbe}
 }
 
 // to moves the machine to another state, or gives its state another reason.
@@ -137,7 +155,8 @@ func (m Machine) answered(ev Event, now time.Time) (Machine, []Action) {
 		}
 	case Down:
 		m.count(now)
-		if ev.Alone || m.answers >= answersToReturn && now.Sub(m.firstAnswer) >= m.reentryDelay() {
+		waited := ev.Short || now.Sub(m.firstAnswer) >= m.reentryDelay()
+		if ev.Alone || m.answers >= answersToReturn && waited {
 			m.RampSince = now
 			return m.to(Recovering, ReasonRecovered, now), []Action{ActionForget, ActionAllow}
 		}

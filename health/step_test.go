@@ -17,6 +17,7 @@ type at struct {
 func ev(after time.Duration, k Kind) at          { return at{after, Event{Kind: k}} }
 func probe(after time.Duration, k Kind) at       { return at{after, Event{Kind: k, Probe: true}} }
 func alive(after time.Duration, k Kind) at       { return at{after, Event{Kind: k, Alive: true}} }
+func short(after time.Duration, k Kind) at       { return at{after, Event{Kind: k, Short: true}} }
 func alone(after time.Duration, k Kind) at       { return at{after, Event{Kind: k, Alone: true}} }
 func (a at) apply(m Machine) (Machine, []Action) { return Step(m, a.event, start.Add(a.after)) }
 
@@ -65,12 +66,15 @@ func TestStep(t *testing.T) {
 		"full is healthy":               {append(up, ev(ms, EventFull)), Up, ReasonNone, nil},
 		"probe given up, but alive":     {append(up, alive(ms, EventProbeTimeout)), Up, ReasonNone, nil},
 		"probe given up":                {append(up, ev(ms, EventProbeTimeout)), Suspect, ReasonLate, []Action{ActionProbe}},
-		"draining":                      {append(up, ev(ms, EventDrain)), Draining, ReasonDraining, []Action{ActionProbe}},
-		"draining, answers early":       {append(up, ev(ms, EventDrain), ev(2*ms, EventProbeOK), ev(3*ms, EventProbeOK)), Draining, ReasonDraining, nil},
-		"draining, answers on":          {append(up, ev(ms, EventDrain), ev(2*ms, EventProbeOK), ev(600*ms, EventProbeOK)), Up, ReasonNone, nil},
-		"draining, last hope":           {append(up, ev(ms, EventDrain), alone(2*ms, EventProbeOK)), Up, ReasonNone, nil},
-		"draining, refused":             {append(up, ev(ms, EventDrain), ev(2*ms, EventRefused)), Down, ReasonRefused, []Action{ActionCut}},
-		"draining, silent":              {append(up, ev(ms, EventDrain), ev(2*ms, EventProbeTimeout)), Down, ReasonDraining, []Action{ActionCut}},
+		"one farewell":                  {append(up, ev(ms, EventDrain)), Up, ReasonNone, []Action{ActionProbe}},
+		"two farewells far apart":       {append(up, ev(ms, EventDrain), ev(1002*ms, EventDrain)), Up, ReasonNone, []Action{ActionProbe}},
+		"two farewells and an answer":   {append(up, ev(ms, EventDrain), ev(2*ms, EventProbeOK), ev(3*ms, EventDrain)), Draining, ReasonDraining, []Action{ActionProbe}},
+		"draining":                      {append(up, ev(ms, EventDrain), ev(ms, EventDrain)), Draining, ReasonDraining, []Action{ActionProbe}},
+		"draining, answers early":       {append(up, ev(ms, EventDrain), ev(ms, EventDrain), ev(2*ms, EventProbeOK), ev(3*ms, EventProbeOK)), Draining, ReasonDraining, nil},
+		"draining, answers on":          {append(up, ev(ms, EventDrain), ev(ms, EventDrain), ev(2*ms, EventProbeOK), ev(600*ms, EventProbeOK)), Up, ReasonNone, nil},
+		"draining, last hope":           {append(up, ev(ms, EventDrain), ev(ms, EventDrain), alone(2*ms, EventProbeOK)), Up, ReasonNone, nil},
+		"draining, refused":             {append(up, ev(ms, EventDrain), ev(ms, EventDrain), ev(2*ms, EventRefused)), Down, ReasonRefused, []Action{ActionCut}},
+		"draining, silent":              {append(up, ev(ms, EventDrain), ev(ms, EventDrain), ev(2*ms, EventProbeTimeout)), Down, ReasonDraining, []Action{ActionCut}},
 		"breaker opens":                 {append(up, ev(ms, EventBreakerOpen)), Suspect, ReasonBreaker, []Action{ActionProbe}},
 		"breaker open, probe answered":  {append(up, ev(ms, EventBreakerOpen), ev(2*ms, EventProbeOK)), Suspect, ReasonBreaker, nil},
 		"breaker opens and closes":      {append(up, ev(ms, EventBreakerOpen), ev(2*ms, EventBreakerClosed)), Up, ReasonNone, nil},
@@ -79,6 +83,7 @@ func TestStep(t *testing.T) {
 		"down answers twice":            {append(fallen, ev(20*ms, EventProbeOK), ev(30*ms, EventProbeOK)), Recovering, ReasonRecovered, []Action{ActionForget, ActionAllow}},
 		"down, answers interrupted":     {append(fallen, ev(20*ms, EventProbeOK), ev(25*ms, EventRefused), ev(30*ms, EventProbeOK)), Down, ReasonFrozen, nil},
 		"down, last hope":               {append(fallen, alone(20*ms, EventProbeOK)), Recovering, ReasonRecovered, []Action{ActionForget, ActionAllow}},
+		"down, needed, answers once":    {append(fallen, short(20*ms, EventProbeOK)), Down, ReasonFrozen, nil},
 		"down drains":                   {append(fallen, ev(20*ms, EventDrain)), Down, ReasonFrozen, nil},
 		"recovering":                    {append(fallen, ev(20*ms, EventProbeOK), ev(30*ms, EventProbeOK), ev(40*ms, EventProbeOK)), Recovering, ReasonRecovered, nil},
 		"ramp ends":                     {append(fallen, ev(20*ms, EventProbeOK), ev(30*ms, EventProbeOK), ev(3030*ms, EventRampEnd)), Up, ReasonNone, nil},

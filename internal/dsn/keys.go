@@ -69,7 +69,10 @@ func poolKeys() []Key {
 // retryKeys holds the keys about attempts and session state.
 func retryKeys() []Key {
 	return []Key{
-		intKey("retry_max_attempts", 10, 1, 1000, "Attempts of one operation, the first included.",
+		// Thirty attempts wait for about 3 s: longer than a dead node's
+		// reservations live.
+		intKey("retry_max_attempts", 30, 1, 1000, "Attempts of one autocommit statement, the first included; the context's "+
+			"deadline and the retry budget (a fifth of the traffic and ten a second) may end them earlier.",
 			func(s *Settings) *int { return &s.RetryMaxAttempts }),
 		// A few round trips inside a data centre.
 		durationKey("retry_base", 2*time.Millisecond, 100*time.Microsecond, time.Minute,

@@ -17,9 +17,11 @@ const (
 	// picture of the cluster is a new one.
 	DefaultCap = 250 * time.Millisecond
 	// DefaultMaxAttempts bounds the attempts of one operation, the first
-	// included. With the other defaults the waits of ten attempts add up to at
-	// most about 0.76 s, half of it on average.
-	DefaultMaxAttempts = 10
+	// included. With the other defaults the waits of thirty attempts add up to at
+	// most about 5.8 s, half of it on average: what a dead node had reserved is
+	// free again after some hundred milliseconds, and ten attempts could be over
+	// before that.
+	DefaultMaxAttempts = 30
 )
 
 // FullJitter is a backoff.BackOff whose n-th wait (n from 0) is drawn uniformly

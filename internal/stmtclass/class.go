@@ -159,6 +159,9 @@ type Info struct {
 	ControlsTx bool
 	// Copy is true if any of the commands is COPY.
 	Copy bool
+	// CopyIn is true if any of the commands is COPY … FROM STDIN: after it the
+	// server waits for data.
+	CopyIn bool
 	// Malformed is true if the text ends inside a quote or comment, or holds a
 	// NUL. The server will refuse it; it is classed as a Write.
 	Malformed bool

@@ -1,5 +1,7 @@
 package stmtclass
 
+import "strings"
+
 // Classify reads the text once and says what it may do. It never panics,
 // doesn't allocate, and is safe for concurrent use.
 func Classify(sql string) Info {
@@ -116,6 +118,9 @@ func (c *classifier) word(s seen) {
 	case 2:
 		c.cmd.second = s.kw
 	}
+	if c.cmd.verb == kwCopy {
+		c.info.CopyIn = c.info.CopyIn || c.copiesIn(s.token)
+	}
 	if s.kw == kwNone {
 		return
 	}
@@ -153,6 +158,14 @@ func (c *classifier) word(s seen) {
 		c.cmd.spoiled = true
 	}
 	c.routineBlock(s.kw, before)
+}
+
+// copiesIn reports whether the word t is STDIN behind FROM.
+func (c *classifier) copiesIn(t token) bool {
+	from := c.last[0]
+	return c.depth == 0 && from.kind == tokenWord &&
+		strings.EqualFold(c.lex.text[t.start:t.end], "stdin") &&
+		strings.EqualFold(c.lex.text[from.start:from.end], "from")
 }
 
 // routineBlock follows BEGIN ATOMIC … END in CREATE FUNCTION, whose semicolons

@@ -158,6 +158,20 @@ func TestCommands(t *testing.T) {
 	assert.True(t, Classify("begin; select 1; commit").ControlsTx)
 	assert.False(t, Classify("select 1; select 2").ControlsTx)
 	assert.True(t, Classify("select 1; copy t to stdout").Copy)
+	for text, want := range map[string]bool{
+		"copy t from stdin": true,
+		"COPY public.t (a, b) FROM STDIN WITH (FORMAT csv)":  true,
+		"select 1; /* c */ copy t /* x */ from -- y\n stdin": true,
+		"copy t from stdin; select 1":                        true,
+		"copy t to stdout":                                   false,
+		"copy stdin from '/tmp/x'":                           false,
+		"copy t from 'stdin'":                                false,
+		"copy (select a from stdin) to stdout":               false,
+		"copy t to '/tmp/x'":                                 false,
+		"select * from stdin":                                false,
+	} {
+		assert.Equal(t, want, Classify(text).CopyIn, text)
+	}
 	assert.True(t, Classify("select 1; 'open").Malformed)
 }
 

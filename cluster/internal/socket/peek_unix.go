@@ -47,6 +47,9 @@ func (c *Conn) Gone(encrypted bool) bool {
 	default:
 		// An idle connection may carry notices, notifications and changed
 		// settings; an ErrorResponse on it is always the server's farewell.
-		return !encrypted && c.peek.buf[0] == 'E'
+		// Under TLS one can't be told from the other. The farewell is by far
+		// the more frequent, and a connection too many closed costs a dial,
+		// while a write sent into a dead one has an unknown outcome.
+		return encrypted || c.peek.buf[0] == 'E'
 	}
 }

@@ -27,6 +27,7 @@ type Conn struct {
 	sent     atomic.Int64 // bytes written since the dial
 	received atomic.Int64 // bytes read since the dial
 	broken   atomic.Bool  // a write failed: later farewell bytes don't count
+	ready    atomic.Bool  // a session is open on it
 	cutByUs  atomic.Bool
 }
 
@@ -196,13 +197,25 @@ func (t *Set) Allow() {
 	t.refused = nil
 }
 
+// Ready notes that a session is open on the connection.
+func (c *Conn) Ready() { c.ready.Store(true) }
+
+// CutUnready ends dials in progress and resets the connections on which no
+// session is open yet: nobody's work is lost with them.
+func (t *Set) CutUnready() { t.cut(func(c *Conn) bool { return !c.ready.Load() }) }
+
 // Cut ends every dial in progress and resets every open socket; it returns how
 // many sockets it reset. Call Refuse first to keep new ones away.
-func (t *Set) Cut() int {
+func (t *Set) Cut() int { return t.cut(func(*Conn) bool { return true }) }
+
+// cut ends dials in progress and resets the connections that match.
+func (t *Set) cut(match func(*Conn) bool) int {
 	t.mu.Lock()
 	sockets := make([]*Conn, 0, len(t.open))
 	for s := range t.open {
-		sockets = append(sockets, s)
+		if match(s) {
+			sockets = append(sockets, s)
+		}
 	}
 	dials := make([]context.CancelFunc, 0, len(t.dialing))
 	for cancel := range t.dialing {

@@ -54,12 +54,13 @@ func TestGone(t *testing.T) {
 	require.NoError(t, err)
 	require.Eventually(t, func() bool { return client.peekable() }, time.Second, time.Millisecond)
 	require.False(t, client.Gone(false), "a notice is no farewell")
+	require.True(t, client.Gone(true), "under TLS it could be one")
 	_, err = io.ReadFull(client, make([]byte, 2))
 	require.NoError(t, err)
 	_, err = server.Write([]byte{'E', 0})
 	require.NoError(t, err)
 	require.Eventually(t, func() bool { return client.Gone(false) }, time.Second, time.Millisecond, "a farewell")
-	require.False(t, client.Gone(true), "under TLS that byte says nothing")
+	require.True(t, client.Gone(true), "under TLS whatever comes unasked is one")
 	_, err = io.ReadFull(client, make([]byte, 2))
 	require.NoError(t, err)
 	require.NoError(t, server.Close())
@@ -192,3 +193,18 @@ func TestFindUnderWrapping(t *testing.T) {
 type wrapped struct{ net.Conn }
 
 func (w wrapped) NetConn() net.Conn { return w.Conn }
+
+// A session in use outlives a cut of what isn't ready yet.
+func TestCutUnready(t *testing.T) {
+	set, client, server := pair(t)
+	client.Ready()
+	set.CutUnready()
+	_, err := client.Write([]byte("x"))
+	require.NoError(t, err)
+	_, err = io.ReadFull(server, make([]byte, 1))
+	require.NoError(t, err)
+	_, other, _ := pair(t)
+	other.owner.CutUnready()
+	_, err = other.Write([]byte("x"))
+	require.ErrorIs(t, err, ErrCut)
+}
