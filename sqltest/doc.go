@@ -1,5 +1,6 @@
 // Package sqltest checks that a *sql.DB behaves as database/sql over PostgreSQL
-// does: Run carries out some hundred conformance cases, each a named subtest.
+// does: Run carries out close to two hundred conformance cases, each a named
+// subtest.
 //
 // It owns the cases and what they call right, which is what plain pgx over
 // PostgreSQL 15 gives (the package's own tests run them against that). It knows

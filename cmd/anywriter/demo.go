@@ -70,6 +70,15 @@ func parseDemo(args []string, stderr io.Writer) (demoFlags, error) {
 	return f, nil
 }
 
+// replay is the command that repeats the run.
+func (f demoFlags) replay() string {
+	line := fmt.Sprintf("go run ./cmd/anywriter demo --nodes %d --seed %d --duration %v", f.nodes, f.seed, f.duration)
+	if f.sabotage != simnode.NoSabotage {
+		line += " --sabotage " + f.sabotage.String()
+	}
+	return line
+}
+
 // demo is one run.
 type demo struct {
 	flags    demoFlags
@@ -89,13 +98,10 @@ func runDemo(ctx context.Context, args []string, stdout, stderr io.Writer) error
 	}
 	d := &demo{flags: flags, view: newView(stdout, flags.plain)}
 	defer d.close()
-	if err := d.open(ctx); err != nil {
-		return err
+	verdict, err := d.run(ctx)
+	if ctx.Err() != nil {
+		return errInterrupted
 	}
-	if err := d.work(ctx); err != nil {
-		return err
-	}
-	verdict, err := d.judge(ctx)
 	if err != nil {
 		return err
 	}
@@ -104,6 +110,20 @@ func runDemo(ctx context.Context, args []string, stdout, stderr io.Writer) error
 		return errVerdict
 	}
 	return nil
+}
+
+// errInterrupted ends a run that somebody ended before its verdict.
+var errInterrupted = errors.New("interrupted, so there is no verdict")
+
+// run is the demo up to its verdict.
+func (d *demo) run(ctx context.Context) (*verdict, error) {
+	if err := d.open(ctx); err != nil {
+		return nil, err
+	}
+	if err := d.work(ctx); err != nil {
+		return nil, err
+	}
+	return d.judge(ctx)
 }
 
 // open starts the cluster and prepares the bank through the driver.
@@ -130,7 +150,7 @@ func (d *demo) open(ctx context.Context) error {
 	d.bank, err = workload.NewBank(workload.BankConfig{
 		Config: workload.Config{
 			DB: d.db, Seed: d.flags.seed, Clients: demoClients, Rate: demoRate, Duration: d.flags.duration,
-			Tx: runTx, Replay: fmt.Sprintf("go run ./cmd/anywriter demo --seed %d --duration %v", d.flags.seed, d.flags.duration),
+			Tx: runTx, Replay: d.flags.replay(),
 		},
 		Accounts: demoAccounts,
 	})
@@ -166,8 +186,7 @@ func (d *demo) work(ctx context.Context) error {
 	err := d.bank.Run(working)
 	stopWatching()
 	if ctx.Err() != nil {
-		err = errors.Join(errors.New("interrupted"), err)
-		cancel()
+		cancel() // what is left of the schedule
 	}
 	joined.Wait()
 	return err
@@ -209,12 +228,12 @@ func (d *demo) close() {
 	}
 }
 
-// isTerminal tells whether w is a terminal, and how wide it is.
-func isTerminal(w io.Writer) (columns int, ok bool) {
+// terminalSize tells whether w is a terminal, and its size now.
+func terminalSize(w io.Writer) (columns, rows int, ok bool) {
 	file, ok := w.(*os.File)
 	if !ok || !term.IsTerminal(int(file.Fd())) {
-		return 0, false
+		return 0, 0, false
 	}
-	columns, _, err := term.GetSize(int(file.Fd()))
-	return columns, err == nil
+	columns, rows, err := term.GetSize(int(file.Fd()))
+	return columns, rows, err == nil
 }

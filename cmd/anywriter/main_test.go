@@ -34,8 +34,8 @@ func TestDemo(t *testing.T) {
 		broken   []string
 	}{
 		{"", exitOK, nil},
-		{"lost-write", exitFailed, []string{"lost"}},
-		{"double-apply", exitFailed, []string{"double"}},
+		{"lost-write", exitFailed, []string{"lost write"}},
+		{"double-apply", exitFailed, []string{"double apply"}},
 		{"stale-cache", exitFailed, []string{"stale read", "caches equal"}},
 	} {
 		t.Run("sabotage="+c.sabotage, func(t *testing.T) {
@@ -47,6 +47,7 @@ func TestDemo(t *testing.T) {
 			require.NotContains(t, stdout, "did not fire")
 			for _, name := range c.broken {
 				require.Contains(t, stdout, "BROKEN  "+name)
+				require.Contains(t, stdout, "Replay: go run ./cmd/anywriter demo --nodes 3 --seed 7 --duration 5s --sabotage "+c.sabotage+"\n")
 			}
 			if c.broken == nil {
 				require.NotContains(t, stdout, "BROKEN")
@@ -54,6 +55,29 @@ func TestDemo(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestInterruptedDemo ends a run in its middle: no verdict, and one line that says
+// why.
+func TestInterruptedDemo(t *testing.T) {
+	ctx, interrupt := context.WithCancel(t.Context())
+	defer interrupt()
+	reader, writer := io.Pipe()
+	var joined sync.WaitGroup
+	var status int
+	var stderr bytes.Buffer
+	joined.Go(func() {
+		status = run(ctx, []string{"demo", "--plain"}, writer, &stderr)
+		_ = writer.Close()
+	})
+	require.Contains(t, nextLine(t, reader), "bank of 12 clients")
+	interrupt()
+	rest, err := io.ReadAll(reader)
+	require.NoError(t, err)
+	joined.Wait()
+	require.Equal(t, exitFailed, status)
+	require.Equal(t, "anywriter: interrupted, so there is no verdict\n", stderr.String())
+	require.NotContains(t, string(rest), "Verdict")
 }
 
 func TestBadCommandLines(t *testing.T) {

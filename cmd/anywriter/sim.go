@@ -13,6 +13,9 @@ import (
 // startPatience bounds the start of a cluster, which takes milliseconds.
 const startPatience = 10 * time.Second
 
+// farewellPatience is how long clients have to read that their node goes.
+const farewellPatience = time.Second
+
 // runSim keeps a cluster until ctx ends.
 func runSim(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	flags := flag.NewFlagSet("sim", flag.ContinueOnError)
@@ -41,7 +44,19 @@ func runSim(ctx context.Context, args []string, stdout, stderr io.Writer) error 
 	printCluster(stdout, sim)
 	printEvents(ctx, stdout, sim)
 	_, _ = fmt.Fprintln(stdout, "closing the cluster")
+	farewell(sim)
 	return sim.Close()
+}
+
+// farewell tells the clients of every node that it goes, as PostgreSQL does.
+func farewell(sim *simnode.Sim) {
+	ctx, cancel := context.WithTimeout(context.Background(), farewellPatience)
+	defer cancel()
+	for _, n := range sim.Nodes() {
+		// A node that is not running has no clients, and one whose clients do not
+		// go in time has closed their connections: either way there is nothing to do.
+		_, _ = n.Drain(ctx)
+	}
 }
 
 func printCluster(w io.Writer, sim *simnode.Sim) {

@@ -28,7 +28,7 @@ func (d *demo) judge(ctx context.Context) (*verdict, error) {
 	defer cancel()
 	v := &verdict{
 		stats:  d.bank.Stats(),
-		replay: fmt.Sprintf("go run ./cmd/anywriter demo --nodes %d --seed %d --duration %v", d.flags.nodes, d.flags.seed, d.flags.duration),
+		replay: d.flags.replay(),
 	}
 	if err := d.sim.WaitReady(settling); err != nil {
 		return nil, err
@@ -118,18 +118,18 @@ func (v *verdict) String() string {
 	}
 	s := v.stats
 	line(s.OK > 0, "operations", "%d, of which %d read and %d succeeded", s.Ops, s.Reads, s.OK)
-	line(s.SafeFailures == 0, "safe failures", "%d operations failed though they could have run elsewhere", s.SafeFailures)
-	line(true, "unknown", "%d commits whose answer was lost; %d of them took effect, none twice", s.Unknown, v.bank.UnknownApplied)
-	line(true, "retried", "%d further attempts, invisible to the application", s.Retries)
-	line(true, "conflicts", "%d transfers given up after all attempts lost against others", s.Conflicts)
-	line(true, "longest gap", "%v without a success, %v the longest wait of one operation", s.LongestGap.Round(time.Millisecond), s.LongestWait.Round(time.Millisecond))
+	line(s.SafeFailures == 0, "safe failures", "%d operations failed that could have run elsewhere", s.SafeFailures)
+	line(true, "unknown", "%d commits lost their answer; %d of them took effect", s.Unknown, v.bank.UnknownApplied)
+	line(true, "retried", "%d attempts again, after conflicts and faults", s.Retries)
+	line(true, "conflicts", "%d transfers given up, every attempt having lost", s.Conflicts)
+	line(true, "longest gap", "%v without a success; longest single wait %v", s.LongestGap.Round(time.Millisecond), s.LongestWait.Round(time.Millisecond))
 	for _, p := range promises {
 		count := v.bank.Broken[p.invariant]
 		if count == 0 {
-			line(true, string(p.invariant), "%s", p.holds)
+			line(true, p.name, "%s", p.holds)
 			continue
 		}
-		line(false, string(p.invariant), "%d times, first: %s", count, v.first(p.invariant))
+		line(false, p.name, "%d times, first: %s", count, v.first(p.invariant))
 	}
 	line(v.caches == "", "caches equal", "%s", orElse(v.caches, "every node holds the same rows"))
 	line(len(v.missing) == 0, "faults", "%s", faultText(v.missing))
@@ -144,16 +144,17 @@ func (v *verdict) String() string {
 // promises are the invariants of the bank, in the order of the report.
 var promises = [...]struct {
 	invariant check.Invariant
+	name      string // for a reader who has not seen package check
 	holds     string
 }{
-	{check.Conserved, "the sum of all balances is what it was"},
-	{check.Lost, "every acknowledged transfer is in the ledger"},
-	{check.Double, "no transfer was applied twice"},
-	{check.Ghost, "no transfer is in the ledger that was reported as failed"},
-	{check.Books, "each balance is what the ledger makes it"},
-	{check.TornRead, "every read of all balances saw one moment"},
-	{check.StaleRead, "no read missed what was acknowledged before it"},
-	{check.FutureRead, "no read saw what was not asked for yet"},
+	{check.Conserved, "money conserved", "the sum of all balances is what it was"},
+	{check.Lost, "lost write", "none: every acknowledged transfer is in the ledger"},
+	{check.Double, "double apply", "none: no transfer was applied twice"},
+	{check.Ghost, "ghost write", "none: nothing reported as failed is in the ledger"},
+	{check.Books, "books balance", "each balance is what the ledger makes it"},
+	{check.TornRead, "torn read", "none: every sum of all balances saw one moment"},
+	{check.StaleRead, "stale read", "none: no read missed what was acknowledged before"},
+	{check.FutureRead, "future read", "none: no read saw what was not asked for yet"},
 }
 
 func (v *verdict) first(invariant check.Invariant) string {

@@ -29,11 +29,13 @@ type view interface {
 
 // newView redraws a screen on a terminal and prints lines elsewhere.
 func newView(w io.Writer, plain bool) view {
-	columns, terminal := isTerminal(w)
-	if plain || !terminal {
+	if _, _, terminal := terminalSize(w); plain || !terminal {
 		return &lines{w: w}
 	}
-	return &screen{w: w, columns: columns}
+	return &screen{w: w, size: func() (columns, rows int) {
+		columns, rows, _ = terminalSize(w)
+		return columns, rows
+	}}
 }
 
 // rateWindow is how far back rates look: long enough to be readable.
@@ -53,6 +55,9 @@ func (r *rates) next(f frame) []float64 {
 	now := sample{at: f.stats.Elapsed}
 	for _, n := range f.cluster.Nodes {
 		now.ops = append(now.ops, n.Ops)
+	}
+	if r.samples == nil {
+		r.samples = []sample{{ops: make([]int64, len(now.ops))}} // the run began with nothing
 	}
 	r.samples = append(r.samples, now)
 	for len(r.samples) > 2 && now.at-r.samples[1].at >= rateWindow {
@@ -91,7 +96,7 @@ func (l *lines) draw(f frame) {
 	}
 	l.faults = f.faults
 	s := f.stats
-	_, _ = fmt.Fprintf(l.w, "%6.1fs  bank   %d ops, %d failed, %d unknown, %d retried, %d conflicts, p50 %v, p99 %v, longest gap %v\n",
+	_, _ = fmt.Fprintf(l.w, "%6.1fs  bank   %d operations, %d safe failures, %d unknown, %d retried, %d given up, p50 %v, p99 %v, longest gap %v\n",
 		s.Elapsed.Seconds(), s.Ops, s.SafeFailures, s.Unknown, s.Retries, s.Conflicts, short(s.P50), short(s.P99), short(s.LongestGap))
 	for i, rate := range l.rates.next(f) {
 		_, _ = fmt.Fprintf(l.w, "%6.1fs  %s\n", s.Elapsed.Seconds(), nodeLine(f, i, rate))
@@ -107,10 +112,10 @@ func nodeLine(f frame, i int, rate float64) string {
 
 // screen redraws a terminal four times a second.
 type screen struct {
-	w       io.Writer
-	columns int
-	rates   rates
-	begun   bool
+	w     io.Writer
+	size  func() (columns, rows int) // asked before each drawing: windows are resized
+	rates rates
+	begun bool
 }
 
 func (*screen) interval() time.Duration { return 250 * time.Millisecond }
@@ -129,11 +134,18 @@ func (s *screen) draw(f frame) {
 		b.WriteString(clearScreen)
 	}
 	b.WriteString(cursorHome)
-	for _, line := range s.content(f) {
-		if runes := []rune(line); len(runes) > s.columns {
-			line = string(runes[:s.columns])
+	columns, rows := s.size()
+	content := s.content(f)
+	if rows > 1 && len(content) > rows-1 { // the cursor needs the last row, else the screen scrolls
+		content = content[:rows-1]
+	}
+	for _, line := range content {
+		if runes := []rune(line); columns > 0 && len(runes) > columns {
+			line = string(runes[:columns])
 		}
-		b.WriteString(line + clearLine + "\r\n")
+		// Cleared before it is written: after the last column the cursor still
+		// stands on it, and clearing there would take the last letter away.
+		b.WriteString(clearLine + line + "\r\n")
 	}
 	b.WriteString(clearBelow)
 	_, _ = io.WriteString(s.w, b.String())
@@ -144,14 +156,15 @@ func (s *screen) content(f frame) []string {
 	out := []string{
 		fmt.Sprintf("anywriter demo   %5.1fs of %v   seed %d   %s", st.Elapsed.Seconds(), f.flags.duration, f.flags.seed, bar(st.Elapsed, f.flags.duration)),
 		"",
-		fmt.Sprintf("bank    %d clients   %d operations   %d safe failures   %d unknown   %d retried   %d conflicts", demoClients, st.Ops, st.SafeFailures, st.Unknown, st.Retries, st.Conflicts),
-		fmt.Sprintf("        p50 %v   p99 %v   longest gap %v   longest wait %v   log %d records", short(st.P50), short(st.P99), short(st.LongestGap), short(st.LongestWait), f.log),
+		fmt.Sprintf("bank    %d clients  %d operations  %d safe failures  %d unknown  %d retried", demoClients, st.Ops, st.SafeFailures, st.Unknown, st.Retries),
+		fmt.Sprintf("        p50 %v  p99 %v  longest gap %v  longest wait %v", short(st.P50), short(st.P99), short(st.LongestGap), short(st.LongestWait)),
+		fmt.Sprintf("        %d transfers given up after conflicts  log %d records", st.Conflicts, f.log),
 		"",
-		"node  process  driver says  breaker    in flight   ops/s      p50      p99  conflicts  retries",
+		"node process  driver     breaker   in-fl ops/s     p50     p99 conflicts retries",
 	}
 	for i, rate := range s.rates.next(f) {
 		n, p := f.cluster.Nodes[i], f.nodes[i]
-		out = append(out, fmt.Sprintf("%4d  %-8s %-12s %-9s %10d  %6.0f  %7s  %7s  %9d  %7d",
+		out = append(out, fmt.Sprintf("%4d %-8s %-10s %-9s %5d %5.0f %7s %7s %9d %7d",
 			i+1, p.State, n.State, n.Breaker, n.InFlight, rate, short(n.P50), short(n.P99), n.Conflicts, n.Retries))
 	}
 	out = append(out, "", "faults")

@@ -19,7 +19,7 @@ func Docs(files []*File) []Finding {
 		if first[f.Package] == nil {
 			first[f.Package] = f
 		}
-		if f.Syntax.Doc != nil && len(f.Syntax.Doc.Text()) > 0 {
+		if strings.HasSuffix(f.Path, "/doc.go") && f.Syntax.Doc != nil {
 			documented[f.Package] = true
 		}
 		if !f.Generated {
@@ -28,7 +28,7 @@ func Docs(files []*File) []Finding {
 	}
 	for pkg, f := range first {
 		if !documented[pkg] {
-			out = append(out, f.finding(f.Syntax.Pos(), "docs", "package %s has no package comment (doc.go)", pkg))
+			out = append(out, f.finding(f.Syntax.Pos(), "docs", "package %s has no doc.go with a package comment", pkg))
 		}
 	}
 	return out

@@ -110,7 +110,7 @@ func (o Op) String() string {
 	default:
 		text += fmt.Sprintf(" %d = %d", o.Key, o.Value)
 	}
-	text += fmt.Sprintf(" [%v, %v] %v", o.Invoked, o.Returned, o.Outcome)
+	text += fmt.Sprintf(" (asked at %v, %v at %v)", o.Invoked.Round(time.Microsecond), o.Outcome, o.Returned.Round(time.Microsecond))
 	if o.Err != nil {
 		text += ": " + o.Err.Error()
 	}

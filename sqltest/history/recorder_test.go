@@ -28,8 +28,8 @@ func TestRecorderKeepsTimesAndOrder(t *testing.T) {
 		require.Equal(t, history.Pending, ops[first].Outcome, "Ops is a copy")
 		ops = r.Ops()
 		require.Equal(t, 2*time.Second, ops[first].Took())
-		require.Equal(t, "client 1 transfer a: 0 from 0 to 0 [0s, 2s] unknown: cut", ops[first].String())
-		require.Equal(t, "client 2 total = 9 [1s, 1s] ok", ops[second].String())
+		require.Equal(t, "client 1 transfer a: 0 from 0 to 0 (asked at 0s, unknown at 2s): cut", ops[first].String())
+		require.Equal(t, "client 2 total = 9 (asked at 1s, ok at 1s)", ops[second].String())
 	})
 }
 

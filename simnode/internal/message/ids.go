@@ -41,7 +41,7 @@ func (id TxID) String() string {
 // Mode says how a transaction touched a key.
 type Mode uint8
 
-// The modes of PROTOCOL rule 2.
+// The modes of docs/protocol.md, rule 2.
 const (
 	// ModeUnknown is the zero value and never legal on the wire.
 	ModeUnknown Mode = iota
@@ -58,7 +58,7 @@ const (
 	ModePredicate
 )
 
-// String gives the short name that PROTOCOL uses.
+// String gives the short name that docs/protocol.md uses.
 func (m Mode) String() string {
 	switch m {
 	case ModeWritten:

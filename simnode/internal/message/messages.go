@@ -5,7 +5,7 @@ import "time"
 // RecordKind says what a log record does.
 type RecordKind uint8
 
-// The kinds of PROTOCOL's log. Config and Barrier records are reserved for
+// The kinds of the protocol's log. Config and Barrier records are reserved for
 // membership changes and takeovers.
 const (
 	RecordUnknown   RecordKind = iota

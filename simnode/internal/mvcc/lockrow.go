@@ -74,7 +74,7 @@ func errSerialize() error {
 
 // LockRow locks a row that the statement sees, waiting for a local transaction that
 // holds it. In READ COMMITTED the row is then read again at the newest applied LSN,
-// which becomes the base of the key (PROTOCOL hole 4); in REPEATABLE READ a change
+// which becomes the base of the key (docs/protocol.md, hole 4); in REPEATABLE READ a change
 // is 40001. Other errors: 40P01 (deadlock), 55P03 (NoWait), context.Cause(ctx).
 func (t *Txn) LockRow(ctx context.Context, table *catalog.Table, key message.Key, o LockOptions) (Locked, error) {
 	if r := t.ownRowOf(table.OID, key); r != nil {

@@ -53,7 +53,7 @@ type Txn struct {
 	undo        []undoStep
 }
 
-// touch is how a key was used, and since when: PROTOCOL's (mode, base).
+// touch is how a key was used, and since when: the protocol's (mode, base).
 type touch struct {
 	mode message.Mode
 	base message.LSN
@@ -77,7 +77,7 @@ func (t *Txn) SetLockTimeout(d time.Duration) { t.lockTimeout = d }
 // Seen gives an LSN at or above every version that the transaction's statements
 // have looked at: its newest snapshot, and what it read newer than that after
 // taking a lock. What a statement returns may go to a client when this is stable
-// (PROTOCOL rule 15).
+// (docs/protocol.md, rule 15).
 func (t *Txn) Seen() message.LSN { return max(t.seen, t.snapshot) }
 
 // appliedNow reads the newest applied LSN and notes that the transaction looks at
@@ -141,7 +141,7 @@ func (t *Txn) touch(key message.Key, mode message.Mode, base message.LSN) {
 }
 
 // strength orders the modes: each conflicts with everything that the ones below it
-// conflict with (PROTOCOL rules 5 and 9).
+// conflict with (docs/protocol.md, rules 5 and 9).
 func strength(m message.Mode) int {
 	switch m {
 	case message.ModeShared:

@@ -18,7 +18,7 @@ import (
 // Mode says when a statement may be answered.
 type Mode uint8
 
-// The modes of PROTOCOL rule 15. The zero value is Strict.
+// The modes of docs/protocol.md, rule 15. The zero value is Strict.
 const (
 	// Strict answers when no node can serve an older state any more.
 	Strict Mode = iota
