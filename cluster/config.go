@@ -3,8 +3,10 @@ package cluster
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net"
+	"strings"
 
 	"github.com/jackc/pgx/v5"
 
@@ -45,6 +47,21 @@ type Config struct {
 	// Seed makes the driver's random choices repeatable; 0 means to draw one.
 	Seed uint64
 }
+
+// String lists the nodes, without anything that may be secret.
+func (c Config) String() string {
+	if len(c.Nodes) == 0 {
+		return fmt.Sprintf("anywriter configuration of %d data source names", len(c.DSNs))
+	}
+	names := make([]string, len(c.Nodes))
+	for i, n := range c.Nodes {
+		names[i] = n.Name
+	}
+	return "anywriter configuration of " + strings.Join(names, ", ")
+}
+
+// GoString is String: no form of printing shows a password.
+func (c Config) GoString() string { return c.String() }
 
 // ParseConfig reads data source names. No error shows any text of them except
 // names of keys.

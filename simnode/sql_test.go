@@ -386,3 +386,24 @@ func TestManyWritersOnAllNodesLoseNothing(t *testing.T) {
 	}
 	require.Equal(t, fmt.Sprint(total), value(t, a, "select sum(n) from acc"))
 }
+
+// TestConflictAtAStatementNamesItsKey changes a row on another node behind a
+// REPEATABLE READ snapshot: the statement fails, not only the COMMIT, and says
+// what stood in its way.
+func TestConflictAtAStatementNamesItsKey(t *testing.T) {
+	sim := start(t, simnode.Config{})
+	ctx := t.Context()
+	one, two := connect(t, sim, 1), connect(t, sim, 2)
+	_, err := one.Exec(ctx, "create table seats (id int primary key, n int); insert into seats values (1, 0), (2, 0)")
+	require.NoError(t, err)
+	_, err = one.Exec(ctx, "begin isolation level repeatable read; select * from seats")
+	require.NoError(t, err)
+	_, err = two.Exec(ctx, "update seats set n = n + 1 where id = 2")
+	require.NoError(t, err)
+	_, err = one.Exec(ctx, "update seats set n = n + 1 where id = 2")
+	var conflict *pgconn.PgError
+	require.ErrorAs(t, err, &conflict)
+	require.Equal(t, "40001", conflict.Code)
+	require.Equal(t, "could not serialize access due to concurrent update", conflict.Message)
+	require.Regexp(t, `^Conflict on table "seats", key \(id\)=\(2\): the transaction at LSN \d+ committed it`, conflict.Detail)
+}

@@ -74,6 +74,10 @@ func (b *builder) add(name string, follows bool) error {
 		return fmt.Errorf("dsn: %d hosts are given, at most %d are possible", len(list), maxNodes)
 	}
 	for _, host := range list {
+		if strings.ContainsRune(host.name, '@') {
+			// Most likely the rest of a password, so the host is not named.
+			return errors.New("dsn: a host name contains @: write an @ in a user name or password as %40")
+		}
 		single, err := pgx.ParseConfig(withHost(name, host))
 		if err != nil {
 			return sanitise(err)

@@ -498,3 +498,11 @@ func FuzzParse(f *testing.F) {
 		}
 	})
 }
+
+// TestAtSignInHost takes what follows an unencoded @ of a password for a part of
+// it, and shows none of it.
+func TestAtSignInHost(t *testing.T) {
+	_, err := Parse("postgres://u:SE@CRET@127.0.0.1:1/db")
+	require.ErrorContains(t, err, "%40")
+	require.NotContains(t, err.Error(), "CRET")
+}

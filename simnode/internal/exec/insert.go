@@ -149,7 +149,7 @@ func (c *conflict) covers(index uint32) bool {
 func (c *insertCommand) resolve(r *run, v *mvcc.UniqueViolation, row types.Row) (done, again bool, err error) {
 	if !c.conflict.update {
 		if r.tx.Isolation() == mvcc.RepeatableRead && !v.Visible && !v.SameCommand {
-			return false, false, sqlerr.New("40001", "could not serialize access due to concurrent update")
+			return false, false, r.tx.Conflict(v.Key)
 		}
 		return false, false, nil
 	}

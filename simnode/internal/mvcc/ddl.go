@@ -176,7 +176,7 @@ func (t *Txn) lockRelation(ctx context.Context, oid uint32) error {
 		return err
 	}
 	if got.State != Unchanged {
-		return errSerialize()
+		return t.errSerialize(key, 0)
 	}
 	return nil
 }

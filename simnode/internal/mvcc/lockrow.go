@@ -2,8 +2,10 @@ package mvcc
 
 import (
 	"context"
+	"time"
 
 	"github.com/anywriter/anywriter/simnode/internal/catalog"
+	"github.com/anywriter/anywriter/simnode/internal/index"
 	"github.com/anywriter/anywriter/simnode/internal/lock"
 	"github.com/anywriter/anywriter/simnode/internal/message"
 	"github.com/anywriter/anywriter/simnode/internal/sqlerr"
@@ -66,10 +68,29 @@ type Locked struct {
 	State State
 }
 
-// errSerialize is what a REPEATABLE READ transaction gets when a row that it wants
-// has changed under its snapshot.
-func errSerialize() error {
-	return sqlerr.New("40001", "could not serialize access due to concurrent update")
+// errSerialize is what a transaction gets when something that it wants has changed
+// behind the snapshot that it may use. Like a conflict at COMMIT it names table,
+// key and winner, which is known here by its place in the log; 0 if it is not.
+func (t *Txn) errSerialize(key message.Key, winner message.LSN) error {
+	err := sqlerr.New("40001", "could not serialize access due to concurrent update").
+		WithHint("The transaction might succeed if retried.")
+	what := index.Describe(key, t, time.UTC)
+	if winner == 0 {
+		return err.WithDetail("Conflict on %s: it was committed after LSN %d, which this transaction reads at.", what, t.snapshot)
+	}
+	return err.WithDetail("Conflict on %s: the transaction at LSN %d committed it, and this one reads at LSN %d.", what, winner, t.snapshot)
+}
+
+// Conflict is the error of a statement that cannot go on in REPEATABLE READ because
+// of what now holds a key.
+func (t *Txn) Conflict(key message.Key) error { return t.errSerialize(key, 0) }
+
+// lsnOf is where a version stands in the log, 0 for none.
+func lsnOf(v *version) message.LSN {
+	if v == nil {
+		return 0
+	}
+	return v.lsn
 }
 
 // LockRow locks a row that the statement sees, waiting for a local transaction that
@@ -105,7 +126,7 @@ func (t *Txn) LockRow(ctx context.Context, table *catalog.Table, key message.Key
 	if t.iso == RepeatableRead {
 		base = t.snapshot
 		if changed {
-			return Locked{}, errSerialize()
+			return Locked{}, t.errSerialize(key, lsnOf(v))
 		}
 	}
 	if v == nil {
@@ -114,7 +135,7 @@ func (t *Txn) LockRow(ctx context.Context, table *catalog.Table, key message.Key
 	}
 	// Certification would refuse it in the end: say so at once.
 	if use, ok := t.touched[key]; ok && v.lsn > use.base {
-		return Locked{}, errSerialize()
+		return Locked{}, t.errSerialize(key, v.lsn)
 	}
 	t.touch(key, mode, base)
 	if changed {

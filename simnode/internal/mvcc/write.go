@@ -63,7 +63,7 @@ func (t *Txn) claim(ctx context.Context, table *catalog.Table, u uniqueKey, exce
 		// Nobody holds it now; if somebody did at the snapshot, the row was
 		// deleted since, and certification would refuse the key.
 		if at > t.snapshot && t.holder(table, u, t.snapshot, except) != nil {
-			return errSerialize()
+			return t.errSerialize(u.key, 0)
 		}
 	}
 	t.touch(u.key, message.ModeWritten, base)

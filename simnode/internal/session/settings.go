@@ -50,6 +50,10 @@ func (s *settings) define(name string) (*definition, string) {
 }
 
 func unrecognized(name string) *sqlerr.Error {
+	switch strings.ToLower(name) {
+	case "role", "session_authorization":
+		return sqlerr.Unsupported("SET " + strings.ToUpper(strings.ReplaceAll(name, "_", " ")))
+	}
 	return sqlerr.New("42704", "unrecognized configuration parameter \"%s\"", name)
 }
 
