@@ -13,6 +13,7 @@ import (
 
 	"github.com/anywriter/anywriter/driver"
 	"github.com/anywriter/anywriter/health"
+	"github.com/anywriter/anywriter/internal/pgtest"
 )
 
 // longestWait is what no operation may exceed.
@@ -172,34 +173,16 @@ func TestSickServers(t *testing.T) {
 }
 
 func killedServer(t *testing.T) {
-	nodes, dsn := servers(t, 3)
-	schema(t, nodes[0].DSN(), nodes[1].DSN(), nodes[2].DSN())
-	db := openDSN(t, dsn)
-	db.SetMaxIdleConns(16)
-	y, stop := &tally{}, make(chan struct{})
-	running := load(t, db, y, stop, 10*time.Millisecond)
-	sharesDuring(t, db, time.Second)
-
-	require.NoError(t, nodes[0].Kill())
-	waitState(t, db, 0, health.Down)
-	shares := sharesDuring(t, db, time.Second)
-	require.Less(t, shares[0], 0.002, "a dead node gets nothing: %v", shares)
-	require.NoError(t, nodes[0].Restart())
-	waitState(t, db, 0, health.Up)
-	shares = settledShares(t, db)
-	close(stop)
-	running.Wait()
-
-	t.Logf("ok %d, unknown %d, failed %d, longest wait %v (%s), longest gap %v, shares after %.2f",
-		y.ok, y.unknown, len(y.failed), y.longest, y.slow, y.gap, shares)
-	require.Empty(t, y.failed, "safe operations that failed")
-	require.LessOrEqual(t, y.unknown, 16)
-	require.Less(t, y.longest, longestWait)
-	require.InDelta(t, 1.0/3, shares[0], 0.09, "a healed node gets its share back")
-	checkIdle(t, db)
+	sickServer(t, 0, (*pgtest.Server).Kill, (*pgtest.Server).Restart)
 }
 
 func frozenServer(t *testing.T) {
+	sickServer(t, 1, (*pgtest.Server).Freeze, (*pgtest.Server).Thaw)
+}
+
+// sickServer hurts one of three servers under load and heals it: nothing while it
+// is down, its share after, and no safe operation that fails.
+func sickServer(t *testing.T, sick int, hurt, heal func(*pgtest.Server) error) {
 	nodes, dsn := servers(t, 3)
 	schema(t, nodes[0].DSN(), nodes[1].DSN(), nodes[2].DSN())
 	db := openDSN(t, dsn)
@@ -208,12 +191,12 @@ func frozenServer(t *testing.T) {
 	running := load(t, db, y, stop, 10*time.Millisecond)
 	sharesDuring(t, db, time.Second)
 
-	require.NoError(t, nodes[1].Freeze())
-	waitState(t, db, 1, health.Down)
+	require.NoError(t, hurt(nodes[sick]))
+	waitState(t, db, sick, health.Down)
 	shares := sharesDuring(t, db, time.Second)
-	require.Less(t, shares[1], 0.002, "a frozen node gets nothing: %v", shares)
-	require.NoError(t, nodes[1].Thaw())
-	waitState(t, db, 1, health.Up)
+	require.Less(t, shares[sick], 0.002, "a node that is down gets nothing: %v", shares)
+	require.NoError(t, heal(nodes[sick]))
+	waitState(t, db, sick, health.Up)
 	shares = settledShares(t, db)
 	close(stop)
 	running.Wait()
@@ -223,6 +206,6 @@ func frozenServer(t *testing.T) {
 	require.Empty(t, y.failed, "safe operations that failed")
 	require.LessOrEqual(t, y.unknown, 16)
 	require.Less(t, y.longest, longestWait)
-	require.InDelta(t, 1.0/3, shares[1], 0.09, "a healed node gets its share back")
+	require.InDelta(t, 1.0/3, shares[sick], 0.09, "a healed node gets its share back")
 	checkIdle(t, db)
 }

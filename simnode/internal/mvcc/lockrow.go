@@ -72,8 +72,7 @@ type Locked struct {
 // behind the snapshot that it may use. Like a conflict at COMMIT it names table,
 // key and winner, which is known here by its place in the log; 0 if it is not.
 func (t *Txn) errSerialize(key message.Key, winner message.LSN) error {
-	err := sqlerr.New("40001", "could not serialize access due to concurrent update").
-		WithHint("The transaction might succeed if retried.")
+	err := sqlerr.Conflict()
 	what := index.Describe(key, t, time.UTC)
 	if winner == 0 {
 		return err.WithDetail("Conflict on %s: it was committed after LSN %d, which this transaction reads at.", what, t.snapshot)

@@ -46,22 +46,17 @@ func (n *Node) outcome(r *origin.Result) (message.LSN, error) {
 	case origin.Committed:
 		return r.LSN, nil
 	case origin.Rejected:
-		return 0, errConflict().WithDetail("%s", n.conflict(r))
+		return 0, sqlerr.Conflict().WithDetail("%s", n.conflict(r))
 	case origin.NoMajority:
-		return 0, errConflict().WithDetail("no majority of votes")
+		return 0, sqlerr.Conflict().WithDetail("no majority of votes")
 	case origin.Refused:
-		return 0, errConflict().WithDetail("the storage refused the transaction: %s", r.Why)
+		return 0, sqlerr.Conflict().WithDetail("the storage refused the transaction: %s", r.Why)
 	case origin.Cancelled:
 		return 0, sqlerr.New("57014", "canceling statement due to user request")
 	default:
 		return 0, sqlerr.New("40003", "the outcome of the transaction is unknown").
 			WithDetail("Transaction %v was sent to the storage, which has not answered; it is still being resolved.", r.TxID)
 	}
-}
-
-func errConflict() *sqlerr.Error {
-	return sqlerr.New("40001", "could not serialize access due to concurrent update").
-		WithHint("The transaction might succeed if retried.")
 }
 
 // conflict names what a transaction lost against: table, key and winner.

@@ -34,6 +34,13 @@ func Unsupported(feature string) *Error {
 	return New("0A000", "%s is not supported by the simulated cluster", feature)
 }
 
+// Conflict is 40001 as both a statement and a COMMIT raise it; its detail says
+// with what.
+func Conflict() *Error {
+	return New("40001", "could not serialize access due to concurrent update").
+		WithHint("The transaction might succeed if retried.")
+}
+
 // WithDetail returns e with the detail set.
 func (e *Error) WithDetail(format string, args ...any) *Error {
 	e.Detail = fmt.Sprintf(format, args...)
