@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
+	"sync/atomic"
 	"time"
 
 	"github.com/anywriter/anywriter/cluster"
@@ -68,9 +69,12 @@ func Retry(ctx context.Context, opts *TxOptions, fn func(ctx context.Context) er
 
 // attempt is what a transaction's handle tells RunTx about it, so that a
 // closure which hides an error can't hide that the transaction failed.
+//
+// When the context ends, database/sql rolls the transaction back from a
+// goroutine of its own, which RunTx can't join: err is therefore atomic.
 type attempt struct {
 	cluster *cluster.Cluster
-	err     error
+	err     atomic.Pointer[error]
 }
 
 type attemptKey struct{}
@@ -82,15 +86,16 @@ func attemptOf(ctx context.Context) *attempt {
 
 // note keeps the transaction's first error.
 func (a *attempt) note(err error) {
-	if a.err == nil {
-		a.err = err
+	if err != nil {
+		a.err.CompareAndSwap(nil, &err)
 	}
 }
 
 // reason returns the error that decides about another attempt.
 func (a *attempt) reason(err error) error {
-	if !IsRetryable(err) && a.err != nil && OutcomeOf(err) != CommitSent {
-		return a.err
+	first := a.err.Load()
+	if first != nil && !IsRetryable(err) && OutcomeOf(err) != CommitSent {
+		return *first
 	}
 	return err
 }
