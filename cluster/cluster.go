@@ -10,6 +10,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/anywriter/anywriter/balancer"
+	"github.com/anywriter/anywriter/cluster/engine"
 	"github.com/anywriter/anywriter/health"
 	"github.com/anywriter/anywriter/internal/retry"
 )
@@ -20,7 +21,8 @@ type Cluster struct {
 	config   Config
 	settings Settings
 	execMode pgx.QueryExecMode
-	mixed    bool // nodes may belong to different clusters
+	mixed    bool            // nodes may belong to different clusters
+	named    *engine.Profile // the one that the configuration names; nil to find it
 	picker   balancer.Picker
 	seed     uint64
 	nodes    []*Node // in the order of the DSN
@@ -74,6 +76,9 @@ func Open(_ context.Context, config Config) (*Cluster, error) {
 		config: config, settings: config.Settings, execMode: config.execMode(), mixed: config.mixed(),
 		picker: picker, seed: seed, firstRound: make(chan struct{}), closing: make(chan struct{}),
 		known: make([]identity, len(config.Nodes)),
+	}
+	if profile, ok := engine.ByName(config.Settings.Engine); ok {
+		c.named = &profile
 	}
 	c.events = newEvents(config.Events, config.Logger)
 	c.context, c.cancel = context.WithCancel(context.Background())

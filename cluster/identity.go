@@ -2,127 +2,49 @@ package cluster
 
 import (
 	"context"
-	"strings"
 
 	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/anywriter/anywriter/cluster/engine"
 )
-
-// engine is the kind of server, as far as the driver treats kinds differently.
-type engine uint8
-
-const (
-	engineUnknown engine = iota
-	enginePostgres
-	engineSimnode
-	engineCockroach
-	engineYugabyte
-)
-
-// String returns the name used in DSNs and statistics.
-func (e engine) String() string {
-	switch e {
-	case enginePostgres:
-		return "postgres"
-	case engineSimnode:
-		return "simnode"
-	case engineCockroach:
-		return "cockroachdb"
-	case engineYugabyte:
-		return "yugabyte"
-	default:
-		return "unknown"
-	}
-}
-
-// hasRecovery reports whether a server of this kind may be a standby.
-func (e engine) hasRecovery() bool { return e == enginePostgres }
-
-// probe is the text that asks a server whether it is well. The simulator's
-// setting fails with 57P03 on a node that can't serve.
-func (e engine) probe() string {
-	switch e {
-	case engineSimnode:
-		return "show simnode.ready"
-	case enginePostgres:
-		return "select pg_is_in_recovery()"
-	default:
-		return "select 1"
-	}
-}
-
-// resetSQL undoes session state in one round trip. It leaves prepared
-// statements alone, because the statement cache believes in them.
-func (e engine) resetSQL() string {
-	switch e {
-	case engineSimnode, engineCockroach:
-		return "reset all"
-	default:
-		return "reset all; reset session authorization; close all; unlisten *; " +
-			"select pg_catalog.pg_advisory_unlock_all(); discard temp; discard sequences"
-	}
-}
 
 // identity is what a server says about itself. Empty strings are not known and
 // match everything.
 type identity struct {
-	engine  engine
+	engine  string // the profile's name
 	cluster string
 	node    string
 }
 
-// detect finds the engine by what the server reports at the start of a session.
-func detect(conn *pgconn.PgConn) engine {
-	switch {
-	case conn.ParameterStatus("simnode.version") != "":
-		return engineSimnode
-	case conn.ParameterStatus("crdb_version") != "":
-		return engineCockroach
-	case strings.Contains(conn.ParameterStatus("server_version"), "-YB-"):
-		return engineYugabyte
-	case conn.ParameterStatus("server_version") != "":
-		return enginePostgres
-	default:
-		return engineUnknown
+// identify asks a server what it is and who. A server that refuses the question
+// stays unknown; an error means that the connection is of no use. A profile
+// that the configuration names isn't looked for.
+func identify(ctx context.Context, conn *pgconn.PgConn, host string, named *engine.Profile) (engine.Profile, identity, error) {
+	profile := engine.Detect(conn.ParameterStatus, host)
+	if named != nil {
+		profile = *named
 	}
-}
-
-// identify asks a server who it is. A server that refuses the question stays
-// unknown; an error means that the connection is of no use.
-func identify(ctx context.Context, conn *pgconn.PgConn) (identity, error) {
-	id := identity{engine: detect(conn)}
-	query := ""
-	switch id.engine {
-	case engineSimnode:
-		id.cluster = conn.ParameterStatus("simnode.cluster_id")
-		id.node = conn.ParameterStatus("simnode.node_id")
-		return id, nil
-	case enginePostgres:
-		// The start time has microseconds. Together with the system identifier
-		// and the port it tells two servers apart, whatever address or network
-		// name leads to them; inet_server_addr() would tell apart two ways to
-		// the same server.
-		query = "select c.system_identifier::text, c.system_identifier::text || '/' || " +
-			"pg_catalog.current_setting('port') || '/' || " +
-			"extract(epoch from pg_catalog.pg_postmaster_start_time())::text " +
-			"from pg_catalog.pg_control_system() c"
-	case engineCockroach:
-		query = "select crdb_internal.cluster_id()::text, crdb_internal.node_id()::text"
-	case engineYugabyte:
-		query = "select universe_uuid::text, host::text from yb_servers() where host = host(inet_server_addr())"
-	default:
-		return id, nil
+	id := identity{engine: profile.Name}
+	if profile.Identity == "" {
+		id.cluster = conn.ParameterStatus(profile.ClusterParameter)
+		id.node = conn.ParameterStatus(profile.NodeParameter)
+		return profile, id, nil
 	}
-	res := conn.ExecParams(ctx, query, nil, nil, nil, nil).Read()
+	res := conn.ExecParams(ctx, profile.Identity, nil, nil, nil, nil).Read()
 	if res.Err != nil {
 		if _, pgErr := factsOf(res.Err); pgErr != nil && !conn.IsClosed() {
-			return id, nil // not allowed to ask
+			return profile, id, nil // not allowed to ask
 		}
-		return id, res.Err
+		return profile, id, res.Err
 	}
-	if len(res.Rows) == 1 && len(res.Rows[0]) == 2 {
+	if len(res.Rows) == 1 && len(res.Rows[0]) == 3 {
 		id.cluster, id.node = string(res.Rows[0][0]), string(res.Rows[0][1])
+		if refined := profile.Refine(string(res.Rows[0][2])); named == nil && refined.Name != profile.Name {
+			// Each server of a mesh is a PostgreSQL cluster of its own.
+			profile, id.engine, id.cluster = refined, refined.Name, ""
+		}
 	}
-	return id, nil
+	return profile, id, nil
 }
 
 // meet compares what a server says about itself with what the others said. An

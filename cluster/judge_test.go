@@ -124,21 +124,21 @@ func TestCompareIdentities(t *testing.T) {
 	for i := range 3 {
 		c.nodes = append(c.nodes, &Node{index: i, addr: string(rune('a' + i))})
 	}
-	a := identity{enginePostgres, "x", "1"}
+	a := identity{"postgres", "x", "1"}
 	c.known[0] = a
 	dup, stranger := c.compare(c.nodes[1], a)
 	require.Same(t, c.nodes[0], dup)
 	require.Nil(t, stranger)
-	dup, stranger = c.compare(c.nodes[1], identity{enginePostgres, "x", "2"})
+	dup, stranger = c.compare(c.nodes[1], identity{"postgres", "x", "2"})
 	require.Nil(t, dup)
 	require.Nil(t, stranger)
-	_, stranger = c.compare(c.nodes[1], identity{enginePostgres, "y", "1"})
+	_, stranger = c.compare(c.nodes[1], identity{"postgres", "y", "1"})
 	require.NotNil(t, stranger)
 	require.Equal(t, IdentityError{NodeA: "a", ClusterA: "x", NodeB: "b", ClusterB: "y"}, *stranger)
-	_, stranger = c.compare(c.nodes[1], identity{engine: enginePostgres})
+	_, stranger = c.compare(c.nodes[1], identity{engine: "postgres"})
 	require.Nil(t, stranger, "an identity that isn't known fits everywhere")
 	c.mixed = true
-	_, stranger = c.compare(c.nodes[1], identity{enginePostgres, "y", "1"})
+	_, stranger = c.compare(c.nodes[1], identity{"postgres", "y", "1"})
 	require.Nil(t, stranger)
 	c.nodes[0].duplicateOf.Store(c.nodes[2])
 	dup, _ = c.compare(c.nodes[1], a)

@@ -12,6 +12,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/anywriter/anywriter/balancer"
+	"github.com/anywriter/anywriter/cluster/engine"
 	"github.com/anywriter/anywriter/cluster/internal/histogram"
 	"github.com/anywriter/anywriter/cluster/internal/socket"
 	"github.com/anywriter/anywriter/health"
@@ -40,9 +41,10 @@ type Node struct {
 	latency           histogram.Histogram
 	counters          counters
 
-	lastError   atomic.Pointer[error] // the last failure to connect
-	denied      atomic.Pointer[error] // why the server turns this client away, if it does
-	duplicateOf atomic.Pointer[Node]  // the node that this one turned out to be
+	profile     atomic.Pointer[engine.Profile] // what kind of server it is; never nil
+	lastError   atomic.Pointer[error]          // the last failure to connect
+	denied      atomic.Pointer[error]          // why the server turns this client away, if it does
+	duplicateOf atomic.Pointer[Node]           // the node that this one turned out to be
 }
 
 // resetMode is the DSN's session_reset.
@@ -61,6 +63,8 @@ const maxDials = 8
 // newNode prepares a node; it starts nothing and dials nothing.
 func newNode(c *Cluster, index int, from dsn.Node) (*Node, error) {
 	n := &Node{cluster: c, index: index, addr: from.Name, reset: c.settings.SessionReset}
+	unknown := engine.Unknown()
+	n.profile.Store(&unknown)
 	n.pulse = health.NewPulse()
 	n.breaker = health.NewBreaker(from.Name)
 	n.config = from.Conn.Copy()

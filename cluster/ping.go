@@ -49,15 +49,7 @@ func (l *lease) ping(ctx context.Context) (err error) {
 	l.node.cluster.events.picked(l.node)
 	ctx, cancel := context.WithTimeout(ctx, pingTimeout)
 	defer cancel()
-	e := detect(l.phys.pc)
-	res := l.phys.pc.ExecParams(ctx, e.probe(), nil, nil, nil, nil).Read()
-	if res.Err != nil {
-		return res.Err
-	}
-	if e.hasRecovery() && len(res.Rows) == 1 && string(res.Rows[0][0]) == "t" {
-		return &notReadyError{reason: "the server is in recovery and takes no writes"}
-	}
-	return nil
+	return l.node.ask(ctx, l.phys.pc)
 }
 
 // Ping asks the server of a session in use, or, if it holds no server

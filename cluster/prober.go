@@ -18,7 +18,6 @@ type prober struct {
 	config  *pgconn.Config
 	sockets *socket.Set
 	conn    *pgconn.PgConn
-	engine  engine
 }
 
 func (p *prober) init(n *Node, dial DialFunc) {
@@ -62,7 +61,7 @@ func (p *prober) roundTrip(ctx context.Context) error {
 	if p.conn == nil {
 		return p.connect(ctx)
 	}
-	return p.ask(ctx)
+	return p.node.ask(ctx, p.conn)
 }
 
 // connect opens the prober's connection and finds out who answers there.
@@ -72,25 +71,27 @@ func (p *prober) connect(ctx context.Context) error {
 		return err
 	}
 	p.conn = conn
-	id, err := identify(ctx, conn)
+	profile, id, err := identify(ctx, conn, p.node.config.Host, p.node.cluster.named)
 	if err != nil {
 		p.drop()
 		return err
 	}
-	p.engine = id.engine
+	p.node.profile.Store(&profile)
 	if err := p.node.cluster.meet(p.node, id); err != nil {
 		return err
 	}
-	return p.ask(ctx)
+	return p.node.ask(ctx, p.conn)
 }
 
-// ask sends the probe.
-func (p *prober) ask(ctx context.Context) error {
-	result := p.conn.ExecParams(ctx, p.engine.probe(), nil, nil, nil, nil).Read()
+// ask sends the node's probe over one of its connections. An error means that
+// it takes no work, or no writes.
+func (n *Node) ask(ctx context.Context, conn *pgconn.PgConn) error {
+	profile := n.profile.Load()
+	result := conn.ExecParams(ctx, profile.Probe, nil, nil, nil, nil).Read()
 	if result.Err != nil {
 		return result.Err
 	}
-	if p.engine.hasRecovery() && len(result.Rows) == 1 && string(result.Rows[0][0]) == "t" {
+	if profile.Standby && len(result.Rows) == 1 && string(result.Rows[0][0]) == "t" {
 		return &notReadyError{reason: "the server is in recovery and takes no writes"}
 	}
 	return nil

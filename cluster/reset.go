@@ -30,7 +30,7 @@ func (c *Cluster) resetInBackground(l lease) {
 // reset runs the engine's reset text by the simple protocol, which takes
 // several commands in one round trip.
 func (p *physical) reset(ctx context.Context) error {
-	sql := detect(p.pc).resetSQL()
+	sql := p.node.profile.Load().Reset
 	if p.prepared {
 		// Names made by PREPARE would stay. Ours go with them, so the cache
 		// must forget too.

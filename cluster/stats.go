@@ -74,8 +74,6 @@ func (n *Node) stats(r health.Report) NodeStats {
 	} else if err := n.denied.Load(); err != nil {
 		s.Note = (*err).Error()
 	}
-	n.cluster.identities.Lock()
-	defer n.cluster.identities.Unlock()
-	s.Engine = n.cluster.known[n.index].engine.String()
+	s.Engine = n.profile.Load().String()
 	return s
 }

@@ -71,14 +71,14 @@ func connectRows() []row {
 func transactionRows() []row {
 	return []row{
 		{
-			codes: []string{"40001", "40P01", "OC000", "OC001"}, fatal: onlyError,
+			codes: []string{"40001", "40P01"}, fatal: onlyError,
 			verdict:  Verdict{Kind: Conflict, Effect: Undone, Retry: RetryAnyNode},
-			document: "40001, 40P01 (DSQL's OC000/OC001): definite abort, conflict; node healthy",
+			document: "40001, 40P01: definite abort, conflict; node healthy",
 		},
 		{
-			when: isDSQLConflict, fatal: onlyError,
+			when: func(f Facts) bool { return f.Dialect.isConflict(f) }, fatal: onlyError,
 			verdict:  Verdict{Kind: Conflict, Effect: Undone, Retry: RetryAnyNode},
-			document: "40001, 40P01 (DSQL's OC000/OC001 in its message): definite abort, conflict",
+			document: "the dialect's own codes (DSQL's OC000/OC001 in its message): definite abort, conflict",
 		},
 		{
 			codes:    []string{"40003", "08007"},
@@ -172,6 +172,11 @@ func otherRows() []row {
 			document: "53100, 53200, 53400: the statement's own error",
 		},
 		{
+			codes: []string{"58", "XX"}, fatal: onlyError, when: func(f Facts) bool { return f.Dialect.faultInDoubt(f) },
+			verdict:  Verdict{Kind: ServerFault, Effect: Doubtful},
+			document: "58xxx, XX000 with severity ERROR at a commit, where the profile says so: unknown",
+		},
+		{
 			codes: []string{"58", "XX"}, fatal: onlyError,
 			verdict:  Verdict{Kind: ServerFault, Effect: Undone},
 			document: "58xxx, XX000 with severity ERROR: definite abort",
@@ -260,9 +265,3 @@ func canReplan(f Facts) bool { return !f.InTx || f.FirstInTx }
 // isStalePlan tells the 0A000 of a changed result type from every other
 // "feature not supported". PostgreSQL gives it no code of its own.
 func isStalePlan(f Facts) bool { return strings.HasPrefix(f.Message, "cached plan") }
-
-// isDSQLConflict finds Aurora DSQL's optimistic concurrency codes, which it
-// puts into the message.
-func isDSQLConflict(f Facts) bool {
-	return strings.Contains(f.Message, "(OC000)") || strings.Contains(f.Message, "(OC001)")
-}

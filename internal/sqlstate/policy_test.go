@@ -8,6 +8,9 @@ import (
 	"github.com/anywriter/anywriter/internal/outcome"
 )
 
+// dsqlLike has everything that a dialect can have.
+var dsqlLike = &Dialect{Conflicts: []string{"OC000", "OC001"}, FaultsInDoubt: true}
+
 func TestClassify(t *testing.T) {
 	const plan = "cached plan must not change result type"
 	connect := func(code string) Facts { return Facts{Code: code, Severity: "FATAL", Phase: PhaseConnect} }
@@ -18,6 +21,7 @@ func TestClassify(t *testing.T) {
 	with := func(f Facts, message string) Facts { f.Message = message; return f }
 	own := func(f Facts) Facts { f.OwnCancel = true; return f }
 	commit := func(f Facts) Facts { f.Phase, f.InTx = PhaseCommit, true; return f }
+	spoken := func(f Facts) Facts { f.Dialect = dsqlLike; return f }
 
 	lost := Verdict{Kind: Connection, Node: NodeSuspect, Retry: RetryOtherNode, DiscardSession: true}
 	unreached := Verdict{Kind: Connection, Effect: NothingSent, Node: NodeSuspect, Retry: RetryOtherNode, DiscardSession: true}
@@ -27,6 +31,7 @@ func TestClassify(t *testing.T) {
 	going := Verdict{Kind: Draining, Node: NodeGoing, Retry: RetryOtherNode, DiscardSession: true}
 	ended := Verdict{Kind: SessionEnded, Retry: RetryFreshSession, DiscardSession: true}
 	replan := Verdict{Kind: StalePlan, Effect: Undone, Retry: RetrySameSession, DropStatement: true}
+	maybe := Verdict{Kind: ServerFault, Effect: Doubtful}
 	stale := Verdict{Kind: StalePlan, Effect: Undone, DropStatement: true}
 	resource := Verdict{Kind: Resource, Effect: Undone}
 	fault := Verdict{Kind: ServerFault, Effect: Undone}
@@ -43,9 +48,13 @@ func TestClassify(t *testing.T) {
 		"40001 in a transaction":        {tx(fail("40001")), conflict},
 		"40001 at COMMIT":               {commit(fail("40001")), conflict},
 		"40P01":                         {fail("40P01"), conflict},
-		"OC000":                         {fail("OC000"), conflict},
-		"DSQL in the message":           {with(fail("XX000"), "change conflicts with another transaction (OC000)"), conflict},
-		"DSQL schema in the message":    {with(fail("XX000"), "schema has been updated (OC001)"), conflict},
+		"OC000":                         {spoken(fail("OC000")), conflict},
+		"DSQL in the message":           {spoken(with(fail("XX000"), "change conflicts with another transaction (OC000)")), conflict},
+		"DSQL schema in the message":    {spoken(with(fail("XX000"), "schema has been updated (OC001)")), conflict},
+		"another dialect's code":        {with(fail("XX000"), "schema has been updated (OC001)"), fault},
+		"58030 that may hide a commit":  {spoken(fail("58030")), maybe},
+		"XX000 that answers COMMIT":     {spoken(commit(fail("XX000"))), maybe},
+		"XX000 inside a transaction":    {spoken(tx(fail("XX000"))), fault},
 		"40001 that ends the session":   {fatal("40001"), Verdict{Kind: Fatal, Retry: RetryFreshSession, DiscardSession: true}},
 		"40003":                         {fail("40003"), doubt},
 		"08007":                         {fatal("08007"), doubt},
@@ -121,10 +130,13 @@ func TestEveryRowIsReached(t *testing.T) {
 		for _, severity := range []string{"ERROR", "FATAL"} {
 			for _, phase := range []Phase{PhaseConnect, PhaseStatement, PhaseCommit} {
 				for _, message := range []string{"", "cached plan x", "x (OC000)"} {
-					for bits := range 8 {
+					for bits := range 16 {
 						f := Facts{
 							Code: code, Severity: severity, Phase: phase, Message: message,
 							InTx: bits&1 != 0, FirstInTx: bits&2 != 0, OwnCancel: bits&4 != 0,
+						}
+						if bits&8 != 0 {
+							f.Dialect = dsqlLike
 						}
 						for i, r := range policy() {
 							if r.matches(f) {

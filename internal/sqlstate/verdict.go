@@ -40,8 +40,10 @@ type Facts struct {
 	// counts as ERROR if there is a code.
 	Severity string
 	// Message is the primary message. Only codes that mean several things are
-	// told apart by it (0A000 'cached plan …', DSQL's OC000 and OC001).
+	// told apart by it (0A000 'cached plan …', codes of a Dialect).
 	Message string
+	// Dialect is the engine's own reading of its errors; nil is PostgreSQL's.
+	Dialect *Dialect
 	// Phase says what the session was doing.
 	Phase Phase
 	// InTx is true inside an explicit transaction.

@@ -1,0 +1,48 @@
+package engine
+
+// postgres is the profile of one PostgreSQL server, or of a primary with
+// standbys.
+func postgres() Profile {
+	return Profile{
+		Name:     "postgres",
+		Probe:    "select pg_catalog.pg_is_in_recovery()",
+		Standby:  true,
+		Identity: postgresIdentity("c.system_identifier::pg_catalog.text"),
+		Reset:    postgresReset,
+		Fence: Support{
+			Valid: true,
+			Why:   "one primary decides a unique key; a failover must not lose commits (synchronous_commit, synchronous_standby_names)",
+		},
+		Causality: Support{
+			Valid: true,
+			Why:   "all writers are one server",
+		},
+		LockTimeout: true,
+		Sources: []string{
+			"https://www.postgresql.org/docs/15/index-unique-checks.html",
+			"https://www.postgresql.org/docs/15/protocol-flow.html",
+			"https://www.postgresql.org/docs/15/functions-info.html",
+			"https://www.postgresql.org/docs/15/mvcc-serialization-failure-handling.html",
+		},
+	}
+}
+
+// postgresReset is the part of DISCARD ALL that leaves prepared statements and
+// cached plans alone.
+const postgresReset = "reset all; reset session authorization; close all; unlisten *; " +
+	"select pg_catalog.pg_advisory_unlock_all(); discard temp; discard sequences"
+
+// postgresIdentity is the identity query of servers that are PostgreSQL with or
+// without extensions; cluster is the expression of what their cluster shares.
+//
+// The start time has microseconds. Together with the system identifier and the
+// port it tells two servers apart, whatever address or network name leads to
+// them; inet_server_addr() would tell apart two ways to the same server.
+func postgresIdentity(cluster string) string {
+	return "select " + cluster + ", c.system_identifier::pg_catalog.text || '/' || " +
+		"pg_catalog.current_setting('port') || '/' || " +
+		"extract(epoch from pg_catalog.pg_postmaster_start_time())::pg_catalog.text, " +
+		"(select pg_catalog.string_agg(extname, ',') from pg_catalog.pg_extension " +
+		"where extname in ('bdr', 'spock', 'pglogical')) " +
+		"from pg_catalog.pg_control_system() c"
+}
