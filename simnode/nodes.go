@@ -41,6 +41,7 @@ type Node struct {
 
 	process atomic.Pointer[process] // nil while killed
 	frozen  atomic.Bool
+	drops   drops
 }
 
 // process is one life of a node.
@@ -115,7 +116,7 @@ func (n *Node) launch() (*process, error) {
 	if err != nil {
 		return nil, err
 	}
-	sessions, err := session.NewFactory(session.Config{Node: core, Engine: n.sim.engine, Version: version})
+	sessions, err := session.NewFactory(session.Config{Node: core, Engine: n.sim.engine, Hooks: n.hooks(), Version: version})
 	if err != nil {
 		core.Close()
 		return nil, err

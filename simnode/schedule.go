@@ -13,16 +13,18 @@ type FaultKind uint8
 
 // The kinds of fault.
 const (
-	FaultUnknown   FaultKind = iota
-	FaultKill                // Node.Kill
-	FaultFreeze              // Node.Freeze
-	FaultPartition           // the node is cut off from the other nodes and the storage; clients still reach it
-	FaultIsolate             // Node.Isolate
+	FaultUnknown    FaultKind = iota
+	FaultKill                 // Node.Kill
+	FaultFreeze               // Node.Freeze
+	FaultPartition            // the node is cut off from the other nodes and the storage; clients still reach it
+	FaultIsolate              // Node.Isolate
+	FaultDropBefore           // Node.DropCommitReply with BeforeCommit
+	FaultDropAfter            // Node.DropCommitReply with AfterCommit
 )
 
 // AllFaults gives every kind.
 func AllFaults() []FaultKind {
-	return []FaultKind{FaultKill, FaultFreeze, FaultPartition, FaultIsolate}
+	return []FaultKind{FaultKill, FaultFreeze, FaultPartition, FaultIsolate, FaultDropBefore, FaultDropAfter}
 }
 
 // String gives the kind in one word.
@@ -36,8 +38,24 @@ func (k FaultKind) String() string {
 		return "partition"
 	case FaultIsolate:
 		return "isolate"
+	case FaultDropBefore:
+		return "drop-before"
+	case FaultDropAfter:
+		return "drop-after"
 	default:
 		return "unknown"
+	}
+}
+
+// commitPoint is where a kind drops replies, CommitPointUnknown for the others.
+func (k FaultKind) commitPoint() CommitPoint {
+	switch k {
+	case FaultDropBefore:
+		return BeforeCommit
+	case FaultDropAfter:
+		return AfterCommit
+	default:
+		return CommitPointUnknown
 	}
 }
 
@@ -47,6 +65,9 @@ type Fault struct {
 	Kind        FaultKind
 	Node        int
 	From, Until time.Duration
+	// Commits is how many commits lose their replies, for the kinds that drop them;
+	// 0 for the others.
+	Commits int
 
 	Fired, Healed bool
 }
@@ -60,7 +81,7 @@ func (f Fault) String() string {
 	case f.Fired:
 		state = "IN FORCE"
 	}
-	return fmt.Sprintf("%5.1fs - %5.1fs  %-9s node %d  %s", f.From.Seconds(), f.Until.Seconds(), f.Kind, f.Node, state)
+	return fmt.Sprintf("%5.1fs - %5.1fs  %-11s node %d  %s", f.From.Seconds(), f.Until.Seconds(), f.Kind, f.Node, state)
 }
 
 // The parts of a cycle: each fault has an equal slot, begins a little after its
@@ -71,6 +92,10 @@ const (
 	slotDelay   = 0.18
 	slotLength  = 0.54
 )
+
+// plannedDrops is how many replies a planned fault drops: more than one, so that a
+// client meets the fault again while it finds out about the first.
+const plannedDrops = 3
 
 // Plan draws the faults of a run: in each cycle of about ten seconds every kind
 // once, one after the other, on nodes drawn from the seed. A shorter run is one
@@ -83,7 +108,11 @@ func Plan(duration time.Duration, nodes int, seed uint64, kinds ...FaultKind) []
 	for range cycles {
 		for _, kind := range kinds {
 			from := time.Duration(len(out))*slot + share(slot, slotDelay)
-			out = append(out, Fault{Kind: kind, Node: 1 + random.IntN(nodes), From: from, Until: from + share(slot, slotLength)})
+			f := Fault{Kind: kind, Node: 1 + random.IntN(nodes), From: from, Until: from + share(slot, slotLength)}
+			if kind.commitPoint() != CommitPointUnknown {
+				f.Commits = plannedDrops
+			}
+			out = append(out, f)
 		}
 	}
 	return out
@@ -105,12 +134,16 @@ func NewSchedule(sim *Sim, faults []Fault) (*Schedule, error) {
 	var last time.Duration
 	for i, f := range faults {
 		switch {
-		case f.Kind == FaultUnknown || f.Kind > FaultIsolate:
+		case f.Kind == FaultUnknown || f.Kind > FaultDropAfter:
 			return nil, fmt.Errorf("simnode: fault %d has no kind", i+1)
 		case f.Node < 1 || f.Node > len(sim.nodes):
 			return nil, fmt.Errorf("simnode: fault %d is on node %d, the nodes are 1 to %d", i+1, f.Node, len(sim.nodes))
 		case f.From < last || f.Until < f.From:
 			return nil, fmt.Errorf("simnode: fault %d is from %v until %v, allowed are times in order, without overlap", i+1, f.From, f.Until)
+		case f.Kind.commitPoint() != CommitPointUnknown && f.Commits < 1:
+			return nil, fmt.Errorf("simnode: fault %d drops the replies to %d commits, allowed are 1 and more", i+1, f.Commits)
+		case f.Kind.commitPoint() == CommitPointUnknown && f.Commits != 0:
+			return nil, fmt.Errorf("simnode: fault %d is of kind %v and has %d commits, allowed is 0", i+1, f.Kind, f.Commits)
 		}
 		last = f.Until
 	}
@@ -152,6 +185,9 @@ func (s *Schedule) inject(f Fault) Undo {
 		return node.Freeze()
 	case FaultIsolate:
 		return node.Isolate()
+	case FaultDropBefore, FaultDropAfter:
+		undo, _ := node.DropCommitReply(f.Kind.commitPoint(), f.Commits) // NewSchedule has checked both
+		return undo
 	default:
 		// Clients still reach the node, which can no longer do anything for them:
 		// the harder half of a partition.
