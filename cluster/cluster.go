@@ -23,6 +23,7 @@ type Cluster struct {
 	execMode pgx.QueryExecMode
 	mixed    bool            // nodes may belong to different clusters
 	named    *engine.Profile // the one that the configuration names; nil to find it
+	fence    commitFence
 	picker   balancer.Picker
 	seed     uint64
 	nodes    []*Node // in the order of the DSN
@@ -79,6 +80,9 @@ func Open(_ context.Context, config Config) (*Cluster, error) {
 	}
 	if profile, ok := engine.ByName(config.Settings.Engine); ok {
 		c.named = &profile
+	}
+	if c.fence, err = newCommitFence(config.Settings); err != nil {
+		return nil, err
 	}
 	c.events = newEvents(config.Events, config.Logger)
 	c.context, c.cancel = context.WithCancel(context.Background())

@@ -32,7 +32,11 @@ func (s *Session) Commit(ctx context.Context) error {
 	*r = Rows{session: s, phys: s.lease.phys, ctx: ctx, done: true}
 	r.call = call{inTx: true, commit: true, attempts: 1, started: time.Now().UnixNano()}
 	s.open = r
-	r.err = r.phys.commit(ctx, &r.call)
+	if s.cluster.fence.on && s.wrote && !s.readOnly {
+		r.err = r.phys.commitFenced(ctx, &r.call)
+	} else {
+		r.err = r.phys.commit(ctx, &r.call)
+	}
 	if errors.Is(r.err, ErrTxAborted) && first != nil {
 		r.err = fmt.Errorf("%w: %w", ErrTxAborted, first)
 	}

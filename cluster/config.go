@@ -10,6 +10,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/anywriter/anywriter/cluster/engine"
 	"github.com/anywriter/anywriter/internal/dsn"
 )
 
@@ -94,7 +95,28 @@ func (c Config) resolve() (Config, []string, error) {
 		}
 	}
 	c.Settings = overlay(base, c.Settings)
-	return c, warnings, c.Settings.Validate()
+	if err := c.Settings.Validate(); err != nil {
+		return c, nil, err
+	}
+	return c, warnings, c.checkFence()
+}
+
+// checkFence refuses a commit fence where the configuration already says that
+// it decides nothing.
+func (c *Config) checkFence() error {
+	if !c.Settings.Fenced() {
+		return nil
+	}
+	why := ""
+	if c.mixed() {
+		why = "the nodes may belong to different clusters"
+	} else if p, ok := engine.ByName(c.Settings.Engine); ok && !p.Fence.Valid {
+		why = p.Fence.Why
+	}
+	if why == "" {
+		return nil
+	}
+	return fmt.Errorf("anywriter: commit_fence=table decides nothing with engine=%s: %s", c.Settings.Engine, why)
 }
 
 // overlay returns base with the fields of over that aren't zero.
@@ -111,6 +133,10 @@ func overlay(base, over Settings) Settings {
 	set(&base.RetryCap, over.RetryCap)
 	set(&base.SessionReset, over.SessionReset)
 	set(&base.Engine, over.Engine)
+	set(&base.CommitFence, over.CommitFence)
+	set(&base.FenceTable, over.FenceTable)
+	set(&base.FenceOwner, over.FenceOwner)
+	set(&base.FenceResolveTimeout, over.FenceResolveTimeout)
 	return base
 }
 

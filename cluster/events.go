@@ -3,6 +3,7 @@ package cluster
 import (
 	"fmt"
 	"log/slog"
+	"time"
 
 	"github.com/anywriter/anywriter/health"
 	"github.com/anywriter/anywriter/internal/sqlstate"
@@ -20,6 +21,10 @@ type EventListener struct {
 	// Retried: a statement that was sent to node will be tried again because of
 	// the given kind of failure (for example "Conflict", "Connection").
 	Retried func(node, kind string)
+	// Resolved: the commit fence was asked about work whose answer from node was
+	// lost. The outcome is Committed, DefinitelyAborted, or CommitSent if nobody
+	// answered in time.
+	Resolved func(node string, outcome Outcome, took time.Duration)
 	// Warned: something is odd with the configuration or the servers.
 	Warned func(message string)
 }
@@ -53,6 +58,13 @@ func (e *events) picked(n *Node) {
 func (e *events) retry(n *Node, v sqlstate.Verdict) {
 	if e.to.Retried != nil {
 		e.to.Retried(n.addr, v.Kind.String())
+	}
+}
+
+func (e *events) resolved(n *Node, out Outcome, took time.Duration) {
+	e.log.Info("anywriter: lost commit resolved", "node", n.addr, "outcome", out.String(), "took", took)
+	if e.to.Resolved != nil {
+		e.to.Resolved(n.addr, out, took)
 	}
 }
 

@@ -25,6 +25,9 @@ type call struct {
 	inTx     bool           // inside an explicit transaction, by ours or the server's word
 	first    bool           // its first statement
 	commit   bool           // this is COMMIT
+	readOnly bool           // the caller says that it changes nothing
+	fenced   bool           // a row of the fence has been sent with it
+	fenceID  txID           // and its key
 	flight   flight
 	sent     bool  // the attempt came as far as sending the statement itself
 	started  int64 // unix nanoseconds
@@ -128,7 +131,7 @@ func (p *physical) sendDescribed(ctx context.Context, r *Rows, c *call, e *stmtc
 	b := &p.encoder
 	inline := c.mode == pgx.QueryExecModeCacheDescribe
 	p.mark(c)
-	if c.begin == "" {
+	if c.begin == "" && !p.wantsFence(c) {
 		if inline {
 			r.rr = p.pc.ExecParams(ctx, c.sql, b.ParamValues, e.Desc.ParamOIDs, b.ParamFormats, formats)
 		} else {
@@ -152,7 +155,7 @@ func (p *physical) sendUndescribed(ctx context.Context, r *Rows, c *call) error 
 	}
 	b := &p.encoder
 	p.mark(c)
-	if c.begin == "" {
+	if c.begin == "" && !p.wantsFence(c) {
 		r.rr = p.pc.ExecParams(ctx, c.sql, b.ParamValues, nil, b.ParamFormats, nil)
 		return nil
 	}
@@ -161,34 +164,51 @@ func (p *physical) sendUndescribed(ctx context.Context, r *Rows, c *call) error 
 	})
 }
 
-// pipelined sends BEGIN and one statement in one flush.
+// pipelined sends one statement in one flush with the BEGIN before it or the
+// fence's row behind it. The row comes last: as long as the statement is still
+// at work, a resolver gets in first and need not wait.
 func (p *physical) pipelined(ctx context.Context, r *Rows, c *call, queue func(*pgconn.Pipeline)) error {
 	pipe := p.pc.StartPipeline(ctx)
-	pipe.SendQueryParams(c.begin, nil, nil, nil, nil)
+	begin := c.begin != ""
+	if begin {
+		pipe.SendQueryParams(c.begin, nil, nil, nil, nil)
+	}
 	queue(pipe)
+	if !begin {
+		c.queueFence(&p.node.cluster.fence, pipe)
+	}
 	if err := pipe.Sync(); err != nil {
 		return abandon(pipe, err)
 	}
-	c.begin = ""
-	res, err := pipe.GetResults()
+	if begin {
+		c.begin = ""
+		began, err := nextResult(pipe)
+		if err != nil {
+			return abandon(pipe, err)
+		}
+		if _, err = began.Close(); err != nil {
+			return abandon(pipe, err)
+		}
+	}
+	rr, err := nextResult(pipe)
 	if err != nil {
 		return abandon(pipe, err)
 	}
-	began, ok := res.(*pgconn.ResultReader)
-	if !ok {
-		return abandon(pipe, errPipeline)
-	}
-	if _, err = began.Close(); err != nil {
-		return abandon(pipe, err)
-	}
-	if res, err = pipe.GetResults(); err != nil {
-		return abandon(pipe, err)
-	}
-	if r.rr, ok = res.(*pgconn.ResultReader); !ok {
-		return abandon(pipe, errPipeline)
-	}
-	r.pipe = pipe
+	r.rr, r.pipe = rr, pipe // the rest is read by Rows
 	return nil
+}
+
+// nextResult returns the result of the next command of a pipeline.
+func nextResult(pipe *pgconn.Pipeline) (*pgconn.ResultReader, error) {
+	res, err := pipe.GetResults()
+	if err != nil {
+		return nil, err
+	}
+	rr, ok := res.(*pgconn.ResultReader)
+	if !ok {
+		return nil, errPipeline
+	}
+	return rr, nil
 }
 
 // errPipeline is an answer that doesn't fit the questions.

@@ -25,6 +25,7 @@ func (s *Session) ended(ctx context.Context, r *Rows) {
 	c, p := &r.call, r.phys
 	now := time.Now()
 	s.noteDirt(p, c)
+	s.wrote = s.wrote || c.sent && !c.readOnly && c.info.Class == stmtclass.Write
 	if r.err == nil {
 		s.lease.settle(health.BreakerSuccess)
 		p.node.finished(now, c, true)
@@ -43,6 +44,9 @@ func (s *Session) ended(ctx context.Context, r *Rows) {
 	p.node.failed(now, c, verdict)
 	if p.pc.IsClosed() {
 		s.loseLease(final)
+	}
+	if c.fenced && OutcomeOf(final) == CommitSent {
+		r.err = s.resolve(r, final)
 	}
 }
 
@@ -104,7 +108,7 @@ func (s *Session) judge(ctx context.Context, p *physical, c *call, err error) (s
 	}
 	rec = rec.Step(verdict.Event())
 	out := rec.Outcome()
-	if out == CommitSent && !c.commit && (c.harmless() || hintsOf(ctx).readOnly) {
+	if out == CommitSent && s.harmless(c) {
 		out = DefinitelyAborted // nothing can have been committed
 	}
 	if out == DefinitelyAborted && pgErr != nil && !c.inTx && c.commitsInside() && facts.Code != syntaxError {
@@ -130,10 +134,13 @@ func (s *Session) readOnlyByChoice() bool {
 	return s.inTx && s.readOnly || s.used && !s.inTx || s.dirty || chosen != "" && chosen != "off"
 }
 
-// harmless reports whether the statement can't have committed anything: a read,
-// an empty text, or a BEGIN.
-func (c *call) harmless() bool {
-	return c.info.Class == stmtclass.Read || c.info.Class == stmtclass.Empty ||
+// harmless reports whether the call can't have committed anything: a read, an
+// empty text, a BEGIN, or the COMMIT of a transaction that had only such.
+func (s *Session) harmless(c *call) bool {
+	if c.commit {
+		return !s.wrote
+	}
+	return c.readOnly || c.info.Class == stmtclass.Read || c.info.Class == stmtclass.Empty ||
 		c.info.Class == stmtclass.Transaction && c.info.Control == stmtclass.ControlBegin
 }
 

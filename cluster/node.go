@@ -36,6 +36,7 @@ type Node struct {
 	idle    atomic.Int64 // idle connections in the pool, less the claims on them
 	reset   resetMode
 
+	implicitTx        atomic.Bool // several statements before one Sync were seen to be one transaction
 	statementCapacity int
 	reported          health.State // last told to the listener; the monitor's goroutine's
 	latency           histogram.Histogram

@@ -2,6 +2,7 @@ package cluster
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -18,6 +19,7 @@ type prober struct {
 	config  *pgconn.Config
 	sockets *socket.Set
 	conn    *pgconn.PgConn
+	checked bool // the fence has been examined on conn, and is good
 }
 
 func (p *prober) init(n *Node, dial DialFunc) {
@@ -34,7 +36,8 @@ func (p *prober) cut() { p.sockets.Cut() }
 // be given work now.
 func (p *prober) probe(ctx context.Context) error {
 	err := p.roundTrip(ctx)
-	if err == nil || isDenial(err) {
+	var fence *FenceError
+	if err == nil || isDenial(err) || errors.As(err, &fence) {
 		p.accept(err)
 		return nil
 	}
@@ -59,7 +62,15 @@ func (p *prober) accept(denial error) {
 
 func (p *prober) roundTrip(ctx context.Context) error {
 	if p.conn == nil {
-		return p.connect(ctx)
+		if err := p.connect(ctx); err != nil {
+			return err
+		}
+	}
+	if !p.checked {
+		if err := p.node.checkFence(ctx, p.conn); err != nil {
+			return err
+		}
+		p.checked = true
 	}
 	return p.node.ask(ctx, p.conn)
 }
@@ -77,10 +88,12 @@ func (p *prober) connect(ctx context.Context) error {
 		return err
 	}
 	p.node.profile.Store(&profile)
+	p.checked = false
 	if err := p.node.cluster.meet(p.node, id); err != nil {
+		p.drop() // it is asked again whether it belongs here
 		return err
 	}
-	return p.node.ask(ctx, p.conn)
+	return nil
 }
 
 // ask sends the node's probe over one of its connections. An error means that

@@ -32,6 +32,7 @@ type Session struct {
 	begin    string // its BEGIN, as long as that hasn't been sent
 	beginSQL string // the same, kept
 	readOnly bool   // it was begun as read-only
+	wrote    bool   // it may have changed something
 	txErr    error  // its first error
 	txDead   bool   // it failed before it was open: nothing may run until its end
 }
@@ -148,7 +149,7 @@ func (s *Session) attempt(ctx context.Context, r *Rows) error {
 	}
 	*r = Rows{session: s, phys: s.lease.phys, ctx: ctx, call: *c}
 	c = &r.call
-	c.begin = s.begin
+	c.begin, c.readOnly, c.fenced = s.begin, hintsOf(ctx).readOnly, false
 	c.started = time.Now().UnixNano()
 	c.inTx = s.inTx || r.phys.pc.TxStatus() != 'I'
 	c.first = s.inTx && s.begin != ""
@@ -183,7 +184,7 @@ func (s *Session) Begin(opts TxOptions) error {
 		return errBusy
 	}
 	s.beginSQL, s.readOnly = opts.sql(), opts.ReadOnly
-	s.inTx, s.begin, s.txErr = true, s.beginSQL, nil
+	s.inTx, s.begin, s.txErr, s.wrote = true, s.beginSQL, nil, false
 	return nil
 }
 
@@ -251,7 +252,7 @@ func (s *Session) Conn(ctx context.Context) (*pgx.Conn, error) {
 		return nil, err
 	}
 	p := s.lease.phys
-	s.used, s.dirty, p.prepared = true, true, true
+	s.used, s.dirty, s.wrote, p.prepared = true, true, true, true
 	if s.begin == "" {
 		return p.conn, nil
 	}

@@ -10,6 +10,9 @@ import (
 // counters are what a node counts since Open.
 type counters struct {
 	picks, ops, errors, conflicts, retries, cuts atomic.Int64
+
+	// What the commit fence found out about work whose answer was lost here.
+	foundCommitted, foundAborted, stayedUnknown atomic.Int64
 }
 
 // Stats is a snapshot of a cluster.
@@ -44,6 +47,9 @@ type NodeStats struct {
 	Picks, Ops, Errors, Conflicts, Retries int64
 	// Cuts counts the sockets that were reset because the node was down.
 	Cuts int64
+	// FoundCommitted, FoundAborted and StayedUnknown count what the commit fence
+	// found out about commits whose answer was lost on this node.
+	FoundCommitted, FoundAborted, StayedUnknown int64
 	// P50 and P99 are quantiles of the time to a statement's first answer,
 	// rounded up by at most a quarter.
 	P50, P99 time.Duration
@@ -67,7 +73,9 @@ func (n *Node) stats(r health.Report) NodeStats {
 		Sockets: n.traffic.Count(),
 		Picks:   n.counters.picks.Load(), Ops: n.counters.ops.Load(), Errors: n.counters.errors.Load(),
 		Conflicts: n.counters.conflicts.Load(), Retries: n.counters.retries.Load(), Cuts: n.counters.cuts.Load(),
-		P50: q[0], P99: q[1],
+		FoundCommitted: n.counters.foundCommitted.Load(), FoundAborted: n.counters.foundAborted.Load(),
+		StayedUnknown: n.counters.stayedUnknown.Load(),
+		P50:           q[0], P99: q[1],
 	}
 	if d := n.duplicateOf.Load(); d != nil {
 		s.Note = "same server as " + d.addr

@@ -83,8 +83,21 @@ func (c *conn) ExecContext(ctx context.Context, query string, named []driver.Nam
 	if err != nil {
 		return nil, err
 	}
+	if tag.String() == cluster.TagResolved {
+		return committedUnheard{}, nil
+	}
 	return driver.RowsAffected(tag.RowsAffected()), nil
 }
+
+// committedUnheard is the result of a statement that the commit fence found
+// committed after its answer had been lost.
+type committedUnheard struct{}
+
+// LastInsertId fails: PostgreSQL has no such thing.
+func (committedUnheard) LastInsertId() (int64, error) { return driver.RowsAffected(0).LastInsertId() }
+
+// RowsAffected fails with ErrRowsUnknown.
+func (committedUnheard) RowsAffected() (int64, error) { return 0, ErrRowsUnknown }
 
 // QueryContext runs a statement that returns rows.
 func (c *conn) QueryContext(ctx context.Context, query string, named []driver.NamedValue) (_ driver.Rows, err error) {

@@ -1,6 +1,10 @@
 package driver
 
-import "github.com/anywriter/anywriter/cluster"
+import (
+	"errors"
+
+	"github.com/anywriter/anywriter/cluster"
+)
 
 // OutcomeUnknownError says that a commit or an autocommit write was sent and no
 // final answer came; see cluster.OutcomeUnknownError.
@@ -36,6 +40,14 @@ var (
 	// failed, so that it was rolled back.
 	ErrTxAborted = cluster.ErrTxAborted
 )
+
+// FenceError says why a node can't be used with commit_fence=table; see
+// cluster.FenceError.
+type FenceError = cluster.FenceError
+
+// ErrRowsUnknown is returned by RowsAffected of a statement that was committed
+// while its answer was lost: the commit fence knows that, but not the number.
+var ErrRowsUnknown = errors.New("anywriter: the statement was committed, but the number of its rows is lost with the connection")
 
 // OutcomeOf returns what an error says about the work that it came from.
 func OutcomeOf(err error) Outcome { return cluster.OutcomeOf(err) }

@@ -17,6 +17,7 @@ commands:
   demo    run a bank on a simulated cluster while its nodes are killed, frozen
           and partitioned; exit status 0 only if nothing was lost
   sim     keep a simulated cluster on loopback ports, for psql and programs
+  fence   install, inspect or purge the table of the commit fence
 
 Run "anywriter <command> -h" for the flags of a command.
 `
@@ -52,6 +53,8 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		err = runDemo(ctx, args[1:], stdout, stderr)
 	case "sim":
 		err = runSim(ctx, args[1:], stdout, stderr)
+	case "fence":
+		err = runFence(ctx, args[1:], stdout, stderr)
 	case "help", "-h", "-help", "--help":
 		_, _ = io.WriteString(stdout, usage)
 	default:

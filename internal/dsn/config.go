@@ -57,7 +57,21 @@ type Settings struct {
 	SessionReset SessionReset
 	// Engine is the engine profile's name; auto means to find out.
 	Engine string
+	// CommitFence is table if commits are fenced, else off (or empty).
+	CommitFence string
+	// FenceTable is the qualified name of the fence table.
+	FenceTable string
+	// FenceOwner is a further role that may own the fence table, or empty.
+	FenceOwner string
+	// FenceResolveTimeout bounds finding out what became of a lost commit.
+	FenceResolveTimeout time.Duration
 }
+
+// Fenced reports whether commits are fenced.
+func (s Settings) Fenced() bool { return s.CommitFence == FenceInTable }
+
+// FenceInTable is the value of commit_fence that switches the fence on.
+const FenceInTable = "table"
 
 // SessionReset says how state that a checkout left in the server session is
 // undone. The zero value is ResetAuto.

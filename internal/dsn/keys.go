@@ -3,9 +3,12 @@ package dsn
 import (
 	"fmt"
 	"math"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/anywriter/anywriter/internal/fence"
 )
 
 // Key documents one of our own keys. The table of keys is the only place that
@@ -14,7 +17,7 @@ import (
 type Key struct {
 	// Name is how the key is written.
 	Name string
-	// Type is one of: whole number, duration, name.
+	// Type is one of: whole number, duration, name, qualified name, role.
 	Type string
 	// Default is the value of a name that doesn't mention the key.
 	Default string
@@ -29,7 +32,7 @@ type Key struct {
 
 // Keys returns the table of our own keys in the order of the documentation.
 func Keys() []Key {
-	return append(poolKeys(), retryKeys()...)
+	return slices.Concat(poolKeys(), retryKeys(), fenceKeys())
 }
 
 // poolKeys holds the keys about nodes, connections and health.
@@ -96,6 +99,45 @@ func retryKeys() []Key {
 			},
 			valid: func(s *Settings) bool { return s.SessionReset <= ResetOff },
 		},
+	}
+}
+
+// fenceKeys holds the keys of the commit fence.
+func fenceKeys() []Key {
+	return []Key{
+		nameKey("commit_fence", []string{"off", FenceInTable}, "off",
+			"Whether each transaction that writes leaves a row by which its outcome can be found out if the answer to COMMIT is lost.",
+			func(s *Settings) *string { return &s.CommitFence }),
+		{
+			Name: "fence_table", Type: "qualified name", Default: fence.DefaultTable, Range: "schema.name",
+			Doc: "The table of these rows; `anywriter fence install` makes it.",
+			set: func(s *Settings, v string) bool {
+				s.FenceTable = v
+				_, err := fence.ParseTable(v)
+				return err == nil
+			},
+			valid: func(s *Settings) bool {
+				_, err := fence.ParseTable(s.FenceTable)
+				return err == nil
+			},
+		},
+		{
+			// PostgreSQL lets no role be called none.
+			Name: "fence_owner", Type: "role", Default: "none", Range: "its name",
+			Doc: "A role that may own the fence table besides the session's own, superusers and the database's owner.",
+			set: func(s *Settings, v string) bool {
+				s.FenceOwner = v
+				if v == "none" {
+					s.FenceOwner = ""
+				}
+				return v != ""
+			},
+			valid: func(*Settings) bool { return true },
+		},
+		// 2 s is the longest that a frozen node may stay undetected.
+		durationKey("fence_resolve_timeout", 2*time.Second, time.Millisecond, time.Minute,
+			"How long the driver tries to find out what became of a commit whose answer is lost, whatever the caller's context says.",
+			func(s *Settings) *time.Duration { return &s.FenceResolveTimeout }),
 	}
 }
 
@@ -200,8 +242,11 @@ func (s Settings) Validate() error {
 // notAllowed is the error for a bad value. It doesn't show the value: in a
 // broken name that could be a part of a password.
 func (k Key) notAllowed() error {
-	if k.Type == "name" {
+	switch k.Type {
+	case "name":
 		return fmt.Errorf("dsn: the value of %s is unknown; allowed are %s", k.Name, k.Range)
+	case "qualified name", "role":
+		return fmt.Errorf("dsn: the value of %s must be a %s: %s", k.Name, k.Type, k.Range)
 	}
 	return fmt.Errorf("dsn: the value of %s must be a %s from %s", k.Name, k.Type, k.Range)
 }

@@ -202,12 +202,14 @@ func TestParseEnvironmentServiceAndPassfile(t *testing.T) {
 func TestParseSettings(t *testing.T) {
 	clearEnv(t)
 	c, err := Parse("host=a balancer=round_robin max_conns_per_node=5 min_idle=0 acquire_timeout=2 probe_interval=100ms " +
-		"dial_timeout=1m retry_max_attempts=3 retry_base=1ms retry_cap=0.5 session_reset=strict engine=mesh")
+		"dial_timeout=1m retry_max_attempts=3 retry_base=1ms retry_cap=0.5 session_reset=strict engine=mesh " +
+		"commit_fence=table fence_table=a.b fence_owner=ops fence_resolve_timeout=500ms")
 	require.NoError(t, err)
 	assert.Equal(t, Settings{
 		Balancer: "round_robin", MaxConnsPerNode: 5, MinIdle: 0, AcquireTimeout: 2 * time.Second,
 		ProbeInterval: 100 * time.Millisecond, DialTimeout: time.Minute, RetryMaxAttempts: 3,
 		RetryBase: time.Millisecond, RetryCap: 500 * time.Millisecond, SessionReset: ResetStrict, Engine: "mesh",
+		CommitFence: "table", FenceTable: "a.b", FenceOwner: "ops", FenceResolveTimeout: 500 * time.Millisecond,
 	}, c.Settings)
 	assert.Empty(t, c.Nodes[0].Conn.RuntimeParams, "our keys don't reach the server")
 
@@ -218,6 +220,7 @@ func TestParseSettings(t *testing.T) {
 		Balancer: "p2c", MaxConnsPerNode: 16, MinIdle: 2, AcquireTimeout: time.Second,
 		ProbeInterval: 250 * time.Millisecond, DialTimeout: time.Second, RetryMaxAttempts: 30,
 		RetryBase: 2 * time.Millisecond, RetryCap: 250 * time.Millisecond, SessionReset: ResetAuto, Engine: "auto",
+		CommitFence: "off", FenceTable: "anywriter.fence", FenceResolveTimeout: 2 * time.Second,
 	}, c.Settings)
 	require.NoError(t, c.Settings.Validate())
 
@@ -272,6 +275,9 @@ func TestTable(t *testing.T) {
 func TestParseErrors(t *testing.T) {
 	clearEnv(t)
 	for dsn, want := range map[string]string{
+		"postgres://a/db?fence_table=fence":                        "fence_table must be a qualified name: schema.name",
+		"postgres://a/db?commit_fence=on":                          "allowed are off, table",
+		"postgres://a/db?fence_resolve_timeout=0":                  "fence_resolve_timeout",
 		"postgres://u:p;q@a/db":                                    "%3B",
 		"postgres://u@a/db;":                                       "%3B",
 		"postgres://u@a/db?application_name=x;y":                   "%3B",
@@ -297,7 +303,7 @@ func TestParseErrors(t *testing.T) {
 		"host=a min_idle=1;host=b min_idle=2":                      "min_idle is given with different values",
 		"host=a discover=dns":                                      "discover can't be used: it isn't available in this version",
 		"host=a read_from=any":                                     "isn't available in this version",
-		"host=a commit_fence=table":                                "isn't available in this version",
+		"host=a fence_owner=''":                                    "fence_owner must be a role",
 		"host=a pool_max_conns=3":                                  "use max_conns_per_node",
 		"host=a load_balance_hosts=random":                         "use balancer",
 		"host=a target_session_attrs=standby":                      "allowed are any, read-write",

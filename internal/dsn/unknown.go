@@ -24,13 +24,10 @@ func unavailable() map[string]string {
 	const later = "it isn't available in this version"
 	pool := func(ours string) string { return "it is pgxpool's; use " + ours }
 	return map[string]string{
-		"discover":              later,
-		"read_from":             later,
-		"commit_fence":          later,
-		"fence_table":           later,
-		"fence_resolve_timeout": later,
-		"conflict_affinity":     later,
-		"zone":                  later,
+		"discover":          later,
+		"read_from":         later,
+		"conflict_affinity": later,
+		"zone":              later,
 
 		"pool_max_conns":                pool("max_conns_per_node"),
 		"pool_min_conns":                pool("min_idle"),

@@ -162,6 +162,10 @@ type Info struct {
 	// CopyIn is true if any of the commands is COPY … FROM STDIN: after it the
 	// server waits for data.
 	CopyIn bool
+	// DML is true if the text is one SELECT, VALUES, TABLE, INSERT, UPDATE, DELETE
+	// or MERGE, with or without WITH: it runs inside the transaction that it
+	// finds and can't end it, so other commands can be given the same fate.
+	DML bool
 	// Malformed is true if the text ends inside a quote or comment, or holds a
 	// NUL. The server will refuse it; it is classed as a Write.
 	Malformed bool

@@ -35,7 +35,7 @@ func (i Info) finish() Info {
 	case i.Commands > 1 || i.Malformed:
 		// Several commands are one implicit transaction that could write
 		// anywhere in it.
-		i.Class, i.Control = Write, ControlNone
+		i.Class, i.Control, i.DML = Write, ControlNone, false
 	}
 	return i
 }
@@ -238,6 +238,7 @@ func (c *classifier) endCommand() {
 		c.info.Dirt |= c.cmd.dirt
 		c.info.ControlsTx = c.info.ControlsTx || control != ControlNone
 		c.info.Copy = c.info.Copy || c.cmd.verb == kwCopy
+		c.info.DML = c.cmd.verb.dml()
 	}
 	c.cmd, c.depth = command{}, 0
 	c.last = [4]seen{}

@@ -81,3 +81,14 @@ func (cmd *command) judgeControl() (Class, Control) {
 		return Write, ControlNone
 	}
 }
+
+// dml reports whether a command that begins with k reads or changes rows, and
+// nothing else.
+func (k keyword) dml() bool {
+	switch k {
+	case kwSelect, kwValues, kwTable, kwWith, kwInsert, kwUpdate, kwDelete, kwMerge:
+		return true
+	default:
+		return false
+	}
+}

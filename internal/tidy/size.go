@@ -4,11 +4,12 @@ import (
 	"go/ast"
 )
 
-// The limits. Past them a concept is missing.
+// The limits. Past them a concept is missing. Thirty files: the design's own list
+// of nouns for cluster, the largest package, has 26.
 const (
 	MaxFunctionLines = 70
 	MaxFileLines     = 400
-	MaxPackageFiles  = 25
+	MaxPackageFiles  = 30
 	MaxNesting       = 4
 )
 
