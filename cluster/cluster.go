@@ -84,6 +84,7 @@ func Open(_ context.Context, config Config) (*Cluster, error) {
 	if c.fence, err = newCommitFence(config.Settings); err != nil {
 		return nil, err
 	}
+	c.fence.on = c.fence.on && !config.readsOnly() // there is nothing to commit
 	c.events = newEvents(config.Events, config.Logger)
 	c.context, c.cancel = context.WithCancel(context.Background())
 	s := config.Settings

@@ -17,6 +17,10 @@ func (s *Session) Commit(ctx context.Context) error {
 	if s.open != nil {
 		return errBusy
 	}
+	if over := s.over; over != nil {
+		s.endTx()
+		return over.err
+	}
 	pending, first, lost := s.begin != "", s.txErr, s.lost
 	if lost == nil && s.txDead {
 		lost = first
@@ -32,7 +36,9 @@ func (s *Session) Commit(ctx context.Context) error {
 	*r = Rows{session: s, phys: s.lease.phys, ctx: ctx, done: true}
 	r.call = call{inTx: true, commit: true, attempts: 1, started: time.Now().UnixNano()}
 	s.open = r
-	if s.cluster.fence.on && s.wrote && !s.readOnly {
+	// In a transaction that has failed the row can't be inserted, and COMMIT rolls
+	// back.
+	if s.cluster.fence.on && s.wrote && !s.readOnly && s.lease.phys.pc.TxStatus() == 'T' {
 		r.err = r.phys.commitFenced(ctx, &r.call)
 	} else {
 		r.err = r.phys.commit(ctx, &r.call)
@@ -88,5 +94,45 @@ func inherit(e *OpError, cause error) {
 	var op *OpError
 	if errors.As(cause, &op) {
 		e.Node, e.SQLState, e.verdict.Retry = op.Node, op.SQLState, op.verdict.Retry
+	}
+}
+
+// txEnd is how a transaction ended whose COMMIT travelled with its last
+// statement.
+type txEnd struct{ err error }
+
+// rollback is what Rollback can say then.
+func (e *txEnd) rollback() error {
+	switch {
+	case e.err == nil:
+		return &OpError{Outcome: Committed, Attempts: 1, Err: errCommitted}
+	case OutcomeOf(e.err) == CommitSent:
+		return e.err
+	default:
+		return nil
+	}
+}
+
+// endedByRide keeps the result of a COMMIT that travelled with a statement.
+func (s *Session) endedByRide(ctx context.Context, r *Rows) {
+	if r.committed {
+		s.over = &txEnd{}
+		return
+	}
+	c := call{inTx: true, commit: true, attempts: 1, sent: true, flight: r.call.flight}
+	verdict, err := s.judge(ctx, r.phys, &c, r.commitErr)
+	s.over = &txEnd{err: err}
+	r.phys.node.failed(time.Now(), &c, verdict)
+}
+
+// lostWithRide keeps what is known of a transaction whose connection broke
+// while its COMMIT travelled with a statement. One that is certainly undone
+// needs nothing kept: it is a lost transaction like any other.
+func (s *Session) lostWithRide(err error) {
+	switch OutcomeOf(err) {
+	case Committed:
+		s.over = &txEnd{}
+	case CommitSent:
+		s.over = &txEnd{err: err}
 	}
 }

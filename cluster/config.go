@@ -159,3 +159,9 @@ func (c *Config) execMode() pgx.QueryExecMode {
 func (c *Config) mixed() bool {
 	return c.Settings.Engine == "mesh" || c.Settings.Engine == "independent"
 }
+
+// readsOnly reports whether every session begins as read-only.
+func (c *Config) readsOnly() bool {
+	chosen := c.Nodes[0].Conn.RuntimeParams["default_transaction_read_only"]
+	return chosen != "" && chosen != "off"
+}

@@ -48,6 +48,10 @@ var (
 	errCopyIn = errors.New("anywriter: COPY … FROM STDIN needs a stream of data: use CopyFrom of the *pgx.Conn " +
 		"that sql.Conn.Raw gives (Session.Conn in package cluster)")
 
+	errTxOver = errors.New("anywriter: the transaction has ended: its COMMIT was sent with the statement marked by WithCommit")
+
+	errCommitted = errors.New("the transaction can't be rolled back: it was committed together with the statement marked by WithCommit")
+
 	errTxOpen = errors.New("anywriter: a transaction is already open in this session")
 	errNoTx   = errors.New("anywriter: no transaction is open in this session")
 	errBusy   = errors.New("anywriter: rows of an earlier statement are still open in this session; close them first")

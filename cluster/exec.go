@@ -26,6 +26,10 @@ type call struct {
 	first    bool           // its first statement
 	commit   bool           // this is COMMIT
 	readOnly bool           // the caller says that it changes nothing
+	last     bool           // the caller says that the transaction ends with it
+	riding   bool           // COMMIT has been sent with it
+	fencedTx bool           // COMMIT of its transaction needs the fence's row, whatever it does itself
+	noFence  bool           // its transaction takes no writes, so the row couldn't be inserted
 	fenced   bool           // a row of the fence has been sent with it
 	fenceID  txID           // and its key
 	flight   flight
@@ -77,10 +81,10 @@ func (p *physical) send(ctx context.Context, r *Rows) error {
 	c.sent = false
 	entry := p.stmts.Get(c.sql)
 	if entry != nil && c.mode == pgx.QueryExecModeCacheStatement {
-		c.info = entry.Info
+		c.classified(entry.Info)
 		return p.sendDescribed(ctx, r, c, entry)
 	}
-	c.info = stmtclass.Classify(c.sql)
+	c.classified(stmtclass.Classify(c.sql))
 	switch {
 	case c.info.CopyIn:
 		return errCopyIn
@@ -96,6 +100,13 @@ func (p *physical) send(ctx context.Context, r *Rows) error {
 		return err
 	}
 	return p.sendDescribed(ctx, r, c, entry)
+}
+
+// classified notes what the text may do. A text that controls the transaction
+// itself, or copies, can't have a COMMIT behind it.
+func (c *call) classified(info stmtclass.Info) {
+	c.info = info
+	c.last = c.last && !info.ControlsTx && !info.Copy
 }
 
 // lookup returns the description of the statement for the three modes that
@@ -131,7 +142,7 @@ func (p *physical) sendDescribed(ctx context.Context, r *Rows, c *call, e *stmtc
 	b := &p.encoder
 	inline := c.mode == pgx.QueryExecModeCacheDescribe
 	p.mark(c)
-	if c.begin == "" && !p.wantsFence(c) {
+	if !p.together(c) {
 		if inline {
 			r.rr = p.pc.ExecParams(ctx, c.sql, b.ParamValues, e.Desc.ParamOIDs, b.ParamFormats, formats)
 		} else {
@@ -155,7 +166,7 @@ func (p *physical) sendUndescribed(ctx context.Context, r *Rows, c *call) error 
 	}
 	b := &p.encoder
 	p.mark(c)
-	if c.begin == "" && !p.wantsFence(c) {
+	if !p.together(c) {
 		r.rr = p.pc.ExecParams(ctx, c.sql, b.ParamValues, nil, b.ParamFormats, nil)
 		return nil
 	}
@@ -164,9 +175,13 @@ func (p *physical) sendUndescribed(ctx context.Context, r *Rows, c *call) error 
 	})
 }
 
-// pipelined sends one statement in one flush with the BEGIN before it or the
-// fence's row behind it. The row comes last: as long as the statement is still
-// at work, a resolver gets in first and need not wait.
+// together reports whether something must travel with the statement.
+func (p *physical) together(c *call) bool { return c.begin != "" || c.last || p.wantsFence(c) }
+
+// pipelined sends one statement in one flush with what belongs to it: BEGIN
+// before it, the fence's row and COMMIT behind it. The row comes last, because
+// as long as the statement is at work a resolver then gets in first and need not
+// wait.
 func (p *physical) pipelined(ctx context.Context, r *Rows, c *call, queue func(*pgconn.Pipeline)) error {
 	pipe := p.pc.StartPipeline(ctx)
 	begin := c.begin != ""
@@ -174,8 +189,12 @@ func (p *physical) pipelined(ctx context.Context, r *Rows, c *call, queue func(*
 		pipe.SendQueryParams(c.begin, nil, nil, nil, nil)
 	}
 	queue(pipe)
-	if !begin {
+	if p.wantsFence(c) {
 		c.queueFence(&p.node.cluster.fence, pipe)
+	}
+	if c.last {
+		c.riding = true
+		pipe.SendQueryParams("commit", nil, nil, nil, nil)
 	}
 	if err := pipe.Sync(); err != nil {
 		return abandon(pipe, err)

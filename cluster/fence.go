@@ -84,12 +84,20 @@ func (c *call) queueFence(f *commitFence, pipe *pgconn.Pipeline) {
 	pipe.SendQueryParams(f.insert, p.values[:], p.oids[:], p.formats[:], nil)
 }
 
-// wantsFence reports whether an autocommit statement should leave its row: a
-// write that runs in one implicit transaction with the row's INSERT, on a server
-// that was seen to treat it so.
+// wantsFence reports whether the fence's row should travel with a statement.
+// Outside a transaction: with a write that runs in one implicit transaction with
+// the row's INSERT, on a server that was seen to treat it so. Inside: with the
+// last statement, if it or one before it may have changed something.
 func (p *physical) wantsFence(c *call) bool {
-	f := &p.node.cluster.fence
-	return f.on && !c.inTx && !c.readOnly && c.info.DML && c.info.Class == stmtclass.Write && p.node.implicitTx.Load()
+	write := c.info.Class == stmtclass.Write && !c.readOnly
+	switch {
+	case !p.node.cluster.fence.on || c.noFence:
+		return false
+	case c.last:
+		return write || c.fencedTx
+	default:
+		return !c.inTx && write && c.info.DML && p.node.implicitTx.Load()
+	}
 }
 
 // commitFenced sends the fence's row and COMMIT in one flush and reads the
@@ -102,19 +110,32 @@ func (p *physical) commitFenced(ctx context.Context, c *call) error {
 	if err := pipe.Sync(); err != nil {
 		return abandon(pipe, err)
 	}
-	var tag pgconn.CommandTag
-	for range 2 { // the row, then COMMIT
-		rr, err := nextResult(pipe)
-		if err != nil {
-			return abandon(pipe, err)
-		}
-		if tag, err = rr.Close(); err != nil {
-			return abandon(pipe, err)
-		}
+	if err := readCommit(pipe, c); err != nil {
+		return abandon(pipe, err)
 	}
 	// CommandComplete decides: a connection that dies after it takes nothing
 	// back.
 	_ = pipe.Close()
+	return nil
+}
+
+// readCommit reads the answers to the fence's row, if one was sent, and to
+// COMMIT.
+func readCommit(pipe *pgconn.Pipeline, c *call) error {
+	commands := 1
+	if c.fenced {
+		commands = 2
+	}
+	var tag pgconn.CommandTag
+	for range commands {
+		rr, err := nextResult(pipe)
+		if err != nil {
+			return err
+		}
+		if tag, err = rr.Close(); err != nil {
+			return err
+		}
+	}
 	if tag.String() == "ROLLBACK" {
 		return ErrTxAborted
 	}

@@ -7,6 +7,7 @@ type hints struct {
 	node       string
 	idempotent bool
 	readOnly   bool
+	commit     bool
 }
 
 type hintsKey struct{}
@@ -41,5 +42,18 @@ func WithIdempotent(ctx context.Context) context.Context {
 func WithReadOnly(ctx context.Context) context.Context {
 	h := hintsOf(ctx)
 	h.readOnly = true
+	return context.WithValue(ctx, hintsKey{}, h)
+}
+
+// WithCommit says that a statement is the last one of its transaction, so that
+// COMMIT may travel with it and cost no round trip of its own. The transaction
+// must still be ended by Commit, which then reports what the server said. After
+// the statement nothing else may run in the transaction, and Rollback fails if
+// the commit has succeeded. If the statement fails, the server skips the COMMIT.
+// Outside a transaction, for a text of several commands and with
+// default_query_exec_mode=simple_protocol the hint has no effect.
+func WithCommit(ctx context.Context) context.Context {
+	h := hintsOf(ctx)
+	h.commit = true
 	return context.WithValue(ctx, hintsKey{}, h)
 }

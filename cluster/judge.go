@@ -29,6 +29,9 @@ func (s *Session) ended(ctx context.Context, r *Rows) {
 	if r.err == nil {
 		s.lease.settle(health.BreakerSuccess)
 		p.node.finished(now, c, true)
+		if c.riding {
+			s.endedByRide(ctx, r)
+		}
 		return
 	}
 	verdict, final := s.judge(ctx, p, c, r.err)
@@ -37,16 +40,22 @@ func (s *Session) ended(ctx context.Context, r *Rows) {
 	if verdict.DropStatement || mayBeStale(verdict, r.err) {
 		p.stmts.Drop(c.sql)
 	}
-	if s.inTx && s.txErr == nil {
-		s.txErr = final
-		s.txDead = s.begin == "" && !p.pc.IsClosed() && p.pc.TxStatus() == 'I'
-	}
+	dead := s.inTx && s.begin == "" && !p.pc.IsClosed() && p.pc.TxStatus() == 'I'
 	p.node.failed(now, c, verdict)
 	if p.pc.IsClosed() {
 		s.loseLease(final)
 	}
 	if c.fenced && OutcomeOf(final) == CommitSent {
 		r.err = s.resolve(r, final)
+		if s.lost == final {
+			s.lost = errors.Unwrap(final) // how the commit ended is no news of the session
+		}
+	}
+	if c.riding {
+		s.lostWithRide(r.err)
+	}
+	if s.inTx && s.txErr == nil {
+		s.txErr, s.txDead = r.err, dead
 	}
 }
 
@@ -130,14 +139,13 @@ func (s *Session) judge(ctx context.Context, p *physical, c *call, err error) (s
 // readOnlyByChoice reports whether 25006 may be this session's own doing and
 // not the node's: no other node would take the write either.
 func (s *Session) readOnlyByChoice() bool {
-	chosen := s.cluster.config.Nodes[0].Conn.RuntimeParams["default_transaction_read_only"]
-	return s.inTx && s.readOnly || s.used && !s.inTx || s.dirty || chosen != "" && chosen != "off"
+	return s.inTx && s.readOnly || s.used && !s.inTx || s.dirty || s.cluster.config.readsOnly()
 }
 
 // harmless reports whether the call can't have committed anything: a read, an
-// empty text, a BEGIN, or the COMMIT of a transaction that had only such.
+// empty text, a BEGIN, or the end of a transaction that had only such.
 func (s *Session) harmless(c *call) bool {
-	if c.commit {
+	if c.commit || c.riding {
 		return !s.wrote
 	}
 	return c.readOnly || c.info.Class == stmtclass.Read || c.info.Class == stmtclass.Empty ||
@@ -194,7 +202,7 @@ func (c *call) record() outcome.Record {
 	if !c.sent || !c.flight.flushed() {
 		return rec
 	}
-	if c.commit || c.inTx && c.info.ControlsTx {
+	if c.commit || c.riding || c.inTx && c.info.ControlsTx {
 		return rec.Step(outcome.EventFlushCommit)
 	}
 	return rec.Step(outcome.EventFlush)

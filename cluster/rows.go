@@ -37,6 +37,9 @@ type Rows struct {
 	tag      pgconn.CommandTag
 	err      error
 	done     bool
+
+	committed bool  // the COMMIT that travelled with the statement was confirmed
+	commitErr error // or refused, and this is why
 }
 
 // Fields describes the columns of the current result. The slice is valid until
@@ -214,11 +217,25 @@ func (r *Rows) finish() {
 		r.tag, r.err = r.rr.Close()
 	}
 	if r.pipe != nil {
-		if err := r.pipe.Close(); r.err == nil {
-			r.err = err
-		}
+		r.finishPipe()
 	}
 	r.session.ended(r.ctx, r)
+}
+
+// finishPipe reads what travelled behind the statement.
+func (r *Rows) finishPipe() {
+	if r.err == nil && r.call.riding {
+		r.commitErr = readCommit(r.pipe, &r.call)
+		r.committed = r.commitErr == nil
+	}
+	err := r.pipe.Close()
+	switch {
+	case r.committed: // a connection that dies now takes nothing back
+	case r.commitErr != nil && r.phys.pc.IsClosed():
+		r.err, r.commitErr = r.commitErr, nil // nobody knows how it went
+	case r.commitErr == nil && r.err == nil:
+		r.err = err
+	}
 }
 
 // Close reads whatever is left and returns the error of the exchange, if any.

@@ -33,6 +33,7 @@ type Session struct {
 	beginSQL string // the same, kept
 	readOnly bool   // it was begun as read-only
 	wrote    bool   // it may have changed something
+	over     *txEnd // its COMMIT has travelled with a statement
 	txErr    error  // its first error
 	txDead   bool   // it failed before it was open: nothing may run until its end
 }
@@ -134,6 +135,8 @@ func (s *Session) enter() error {
 		return s.lostError()
 	case s.txDead:
 		return s.abortedError(s.txErr, nil)
+	case s.over != nil:
+		return errTxOver
 	default:
 		return nil
 	}
@@ -149,7 +152,9 @@ func (s *Session) attempt(ctx context.Context, r *Rows) error {
 	}
 	*r = Rows{session: s, phys: s.lease.phys, ctx: ctx, call: *c}
 	c = &r.call
-	c.begin, c.readOnly, c.fenced = s.begin, hintsOf(ctx).readOnly, false
+	c.begin, c.fencedTx, c.noFence, c.fenced, c.riding = s.begin, s.wrote, s.readOnly, false, false
+	hints := hintsOf(ctx)
+	c.readOnly, c.last = hints.readOnly, hints.commit && s.inTx
 	c.started = time.Now().UnixNano()
 	c.inTx = s.inTx || r.phys.pc.TxStatus() != 'I'
 	c.first = s.inTx && s.begin != ""
@@ -196,6 +201,10 @@ func (s *Session) Rollback() error {
 	if !s.inTx {
 		return errNoTx
 	}
+	if over := s.over; over != nil {
+		s.endTx()
+		return over.rollback()
+	}
 	pending := s.begin != "" || s.txDead
 	s.endTx()
 	if pending || !s.lease.held() {
@@ -228,6 +237,7 @@ const rollbackTimeout = time.Second
 
 func (s *Session) endTx() {
 	s.inTx, s.begin, s.beginSQL, s.readOnly, s.txErr, s.txDead = false, "", "", false, nil, false
+	s.wrote, s.over = false, nil
 }
 
 // TxError returns the first error of the open transaction, or nil.

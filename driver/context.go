@@ -16,3 +16,7 @@ func WithIdempotent(ctx context.Context) context.Context { return cluster.WithId
 // WithReadOnly says that a statement changes nothing; see
 // cluster.WithReadOnly.
 func WithReadOnly(ctx context.Context) context.Context { return cluster.WithReadOnly(ctx) }
+
+// WithCommit says that a statement is the last one of its transaction; see
+// cluster.WithCommit.
+func WithCommit(ctx context.Context) context.Context { return cluster.WithCommit(ctx) }

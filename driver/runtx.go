@@ -164,7 +164,7 @@ func runOnce(ctx context.Context, db Beginner, opts *TxOptions, a *attempt, fn f
 		return tx.Commit()
 	}
 	if rollback := tx.Rollback(); rollback != nil && !errors.Is(rollback, sql.ErrTxDone) {
-		return fmt.Errorf("%w (and rolling back: %v)", err, rollback)
+		return fmt.Errorf("%w (and rolling back: %w)", err, rollback)
 	}
 	return err
 }
