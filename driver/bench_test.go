@@ -77,6 +77,11 @@ func BenchmarkCannedExec(b *testing.B) {
 	both(b, ours, theirs, func(b *testing.B, db *sql.DB) { benchExec(b, db, "insert $1", "x") })
 }
 
+func BenchmarkCannedTx(b *testing.B) {
+	ours, theirs := openCanned(b)
+	both(b, ours, theirs, func(b *testing.B, db *sql.DB) { benchTx(b, db, "select 7") })
+}
+
 func BenchmarkLoopbackQueryRow(b *testing.B) {
 	ours, theirs := open(b), openPgx(b)
 	both(b, ours, theirs, func(b *testing.B, db *sql.DB) { benchQueryRow(b, db, "select 7") })
