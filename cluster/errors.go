@@ -70,6 +70,10 @@ type OpError struct {
 	Outcome Outcome
 	// Attempts is how often the statement was tried, at least 1.
 	Attempts int
+	// Earlier describes the attempts before the last, the oldest first; where
+	// they were many, only the first and the last of them. Neither errors.Is nor
+	// errors.As looks at them.
+	Earlier []Attempt
 	// Err is the cause.
 	Err error
 
@@ -96,8 +100,10 @@ type OutcomeUnknownError struct {
 	// SQLState is the server's code, if it said anything.
 	SQLState string
 	// Attempts is how often the work was tried, at least 1. Earlier attempts
-	// were certainly without effect.
+	// were certainly without effect, unless the work was marked as idempotent.
 	Attempts int
+	// Earlier describes the attempts before the last; see OpError.
+	Earlier []Attempt
 	// Err is the cause.
 	Err error
 
@@ -137,7 +143,7 @@ type NodeReason struct {
 }
 
 // NoNodeError says that no node could take an operation in time. Nothing was
-// sent. It matches ErrNoNode and the context's error, if that ended the wait,
+// sent in this attempt. It matches ErrNoNode and the context's error, if that ended the wait,
 // and unwraps to what the nodes answered.
 type NoNodeError struct {
 	// Nodes has one entry per node, in the order of the DSN.
@@ -146,6 +152,11 @@ type NoNodeError struct {
 	Waited time.Duration
 	// Cause is the context's error, or nil if acquire_timeout ended the wait.
 	Cause error
+	// Attempts is how often a statement was tried, this search for a node
+	// included, and Earlier describes the attempts before it; see OpError. 0 if
+	// the search was the first attempt.
+	Attempts int
+	Earlier  []Attempt
 
 	causes []error
 }
@@ -153,7 +164,11 @@ type NoNodeError struct {
 // Error has one line per node.
 func (e *NoNodeError) Error() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "anywriter: no node available after %v", e.Waited.Round(time.Millisecond))
+	b.WriteString("anywriter: ")
+	if e.Attempts > 1 {
+		fmt.Fprintf(&b, "attempt %d: ", e.Attempts)
+	}
+	fmt.Fprintf(&b, "no node available after %v", e.Waited.Round(time.Millisecond))
 	if e.Cause != nil {
 		fmt.Fprintf(&b, " (%v)", e.Cause)
 	}

@@ -37,6 +37,7 @@ type call struct {
 	started  int64 // unix nanoseconds
 	answered int64 // when the first answer came; 0: not yet
 	attempts int
+	earlier  []Attempt // those before this one
 }
 
 // prepareCall applies the leading options that pgx accepts among the

@@ -128,11 +128,12 @@ func (s *Session) judge(ctx context.Context, p *physical, c *call, err error) (s
 	}
 	if out == CommitSent {
 		return verdict, &OutcomeUnknownError{
-			Node: p.node.addr, SQLState: facts.Code, Attempts: c.attempts, Err: err, verdict: verdict,
+			Node: p.node.addr, SQLState: facts.Code, Attempts: c.attempts, Earlier: c.earlier, Err: err, verdict: verdict,
 		}
 	}
 	return verdict, &OpError{
-		Node: p.node.addr, SQLState: facts.Code, Outcome: out, Attempts: c.attempts, Err: err, verdict: verdict,
+		Node: p.node.addr, SQLState: facts.Code, Outcome: out, Attempts: c.attempts, Earlier: c.earlier, Err: err,
+		verdict: verdict,
 	}
 }
 

@@ -63,7 +63,8 @@ func (r *Rows) committedUnheard(unknown *OutcomeUnknownError) error {
 	c := &r.call
 	if c.query {
 		return &OpError{
-			Node: unknown.Node, SQLState: unknown.SQLState, Outcome: Committed, Attempts: unknown.Attempts,
+			Node: unknown.Node, SQLState: unknown.SQLState, Outcome: Committed,
+			Attempts: unknown.Attempts, Earlier: unknown.Earlier,
 			Err: fmt.Errorf("the statement was committed, but its rows are lost with the connection: %w", unknown.Err),
 		}
 	}
@@ -76,8 +77,8 @@ func (r *Rows) committedUnheard(unknown *OutcomeUnknownError) error {
 // unheardAbort is the result of work that can never be committed any more.
 func unheardAbort(unknown *OutcomeUnknownError) error {
 	return &OpError{
-		Node: unknown.Node, SQLState: unknown.SQLState, Outcome: DefinitelyAborted, Attempts: unknown.Attempts,
-		Err: unknown.Err, verdict: unknown.verdict,
+		Node: unknown.Node, SQLState: unknown.SQLState, Outcome: DefinitelyAborted,
+		Attempts: unknown.Attempts, Earlier: unknown.Earlier, Err: unknown.Err, verdict: unknown.verdict,
 	}
 }
 

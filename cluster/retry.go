@@ -31,26 +31,30 @@ func (r *retrier) start() tries {
 	return tries{from: r}
 }
 
-// wait waits for the time of the next attempt, and reports whether there may
-// be one: the attempts, the budget and the context's deadline must allow it.
-// The first move to another node needs no wait, since nobody is in the way
-// there.
-func (t *tries) wait(ctx context.Context, backOff bool) bool {
+// wait waits for the time of the next attempt, and reports how long and whether
+// there may be one: the attempts, the budget and the context's deadline must
+// allow it. The first move to another node needs no wait, since nobody is in
+// the way there.
+func (t *tries) wait(ctx context.Context, now time.Time, backOff bool) (time.Duration, bool) {
 	if t.backoff == nil {
 		t.backoff = retry.NewBackOff(t.from.policy, t.from.seed())
 	}
 	first := t.backoff.Waits() == 0
 	d := t.backoff.NextBackOff()
 	if d < 0 {
-		return false // backoff.Stop: the attempts are used up
+		return 0, false // backoff.Stop: the attempts are used up
 	}
 	if first && !backOff {
 		d = 0
 	}
-	now := time.Now()
 	if !retry.FitsContext(ctx, now, d) || !t.from.budget.Withdraw(now) {
-		return false
+		return 0, false
 	}
+	return d, pause(ctx, d)
+}
+
+// pause waits for d and reports whether the context lasted.
+func pause(ctx context.Context, d time.Duration) bool {
 	if d == 0 {
 		return true
 	}
@@ -81,14 +85,18 @@ func verdictOf(err error) sqlstate.Verdict {
 // again decides whether a failed attempt is followed by another one, and gets
 // the session ready for it.
 func (s *Session) again(ctx context.Context, r *Rows, err error, t *tries) bool {
-	verdict, c := verdictOf(err), &r.call
+	verdict, c, ended := verdictOf(err), &r.call, time.Now()
 	switch verdict.Retry {
 	case sqlstate.RetrySameSession:
 		if t.replanned || !s.lease.held() {
 			return false
 		}
 		t.replanned = true
-		return s.replan(ctx, c)
+		if !s.replan(ctx, c) {
+			return false
+		}
+		c.followed(err, ended, 0)
+		return true
 	case sqlstate.RetryFreshSession:
 		if t.renewed {
 			return false
@@ -104,9 +112,14 @@ func (s *Session) again(ctx context.Context, r *Rows, err error, t *tries) bool 
 			return false
 		}
 	}
-	if !s.repeatable(ctx, c, err) || !t.wait(ctx, verdict.Retry == sqlstate.RetryAnyNode) {
+	if !s.repeatable(ctx, c, err) {
 		return false
 	}
+	wait, ok := t.wait(ctx, ended, verdict.Retry == sqlstate.RetryAnyNode)
+	if !ok {
+		return false
+	}
+	c.followed(err, ended, wait)
 	s.restart(verdict, r.phys.node)
 	return true
 }

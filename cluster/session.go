@@ -92,7 +92,7 @@ func (s *Session) run(ctx context.Context, r *Rows) error {
 		return s.refused(&r.call, err)
 	}
 	tries := s.cluster.retrier.start()
-	var unknown error // an idempotent write's earlier attempt that may have been committed
+	var unknown *OutcomeUnknownError // an idempotent write's earlier attempt that may have been committed
 	for {
 		err := s.attempt(ctx, r)
 		if err == nil {
@@ -106,23 +106,21 @@ func (s *Session) run(ctx context.Context, r *Rows) error {
 				// so it mustn't commit what comes after.
 				s.txErr, s.txDead = err, true
 			}
-			return stillUnknown(unknown, err)
+			return r.call.stillUnknown(unknown, r.call.conclude(err))
 		}
-		if OutcomeOf(err) == CommitSent {
-			unknown = err
-		}
+		errors.As(err, &unknown)
 	}
 }
 
 // stillUnknown keeps the doubt about an earlier attempt in the final error.
-func stillUnknown(earlier, last error) error {
-	var e *OutcomeUnknownError
-	if !errors.As(earlier, &e) || OutcomeOf(last) == CommitSent {
+// Node and code are those of the attempt in doubt, the cause is the last one's.
+func (c *call) stillUnknown(doubt *OutcomeUnknownError, last error) error {
+	if doubt == nil || OutcomeOf(last) == CommitSent {
 		return last
 	}
 	return &OutcomeUnknownError{
-		Node: e.Node, SQLState: e.SQLState, Attempts: e.Attempts + 1,
-		Err: fmt.Errorf("%w; and then: %w", e.Err, last),
+		Node: doubt.Node, SQLState: doubt.SQLState, Attempts: c.attempts, Earlier: c.earlier,
+		Err: fmt.Errorf("attempt %d got no final answer; the last one: %w", doubt.Attempts, last),
 	}
 }
 

@@ -1,0 +1,164 @@
+package cluster
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"slices"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/anywriter/anywriter/internal/sqlstate"
+)
+
+// Attempt is what is kept of an attempt that failed and was followed by another
+// one. It is data about the past: no error unwraps to it, so errors.Is and
+// errors.As never take it for the error that an operation ended with.
+type Attempt struct {
+	// Number counts from 1. Where many attempts were made, only the first two and
+	// the last six are kept, and the numbers show the gap.
+	Number int
+	// Node is the address of the node that it was sent to; empty if none was.
+	Node string
+	// SQLState is the server's code; empty if the server didn't answer.
+	SQLState string
+	// Kind names the sort of failure as EventListener.Retried does, for example
+	// Conflict or Connection; empty if it has no name.
+	Kind string
+	// Outcome is what is known about the attempt's effect.
+	Outcome Outcome
+	// Err is the error that it ended with.
+	Err error
+	// Began is when it was started and Took how long it lasted; Wait is the time
+	// between its end and the next attempt.
+	Began      time.Time
+	Took, Wait time.Duration
+}
+
+// String describes the attempt in one line, without the text of the error,
+// which may show values of the application's.
+func (a Attempt) String() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "attempt %d", a.Number)
+	if a.Node != "" {
+		b.WriteString(" on " + a.Node)
+	}
+	fmt.Fprintf(&b, ": %s; %v after %v, then a wait of %v", a.failure(), a.Outcome, short(a.Took), short(a.Wait))
+	return b.String()
+}
+
+// failure names what went wrong by what is safe to show.
+func (a Attempt) failure() string {
+	var parts []string
+	if a.Kind != "" {
+		parts = append(parts, a.Kind)
+	}
+	if a.SQLState != "" {
+		parts = append(parts, "SQLSTATE "+a.SQLState)
+	} else if cause := plainCause(a.Err); cause != "" {
+		parts = append(parts, cause)
+	}
+	if len(parts) == 0 {
+		return "failed"
+	}
+	return strings.Join(parts, ", ")
+}
+
+// short rounds a duration for a reader.
+func short(d time.Duration) time.Duration {
+	if d >= 10*time.Millisecond {
+		return d.Round(time.Millisecond)
+	}
+	return d.Round(time.Microsecond)
+}
+
+// plainCause names the cause of an error that isn't a server's, if it is one
+// whose text can't show anything of the application's.
+func plainCause(err error) string {
+	var errno syscall.Errno
+	var timeout net.Error
+	switch {
+	case err == nil:
+		return ""
+	case errors.Is(err, ErrNoNode):
+		return "no node available"
+	case errors.Is(err, context.Canceled):
+		return "context canceled"
+	case errors.Is(err, context.DeadlineExceeded):
+		return "deadline exceeded"
+	case errors.As(err, &errno):
+		return errno.Error()
+	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
+		return "the connection ended"
+	case errors.Is(err, net.ErrClosed):
+		return "the connection was closed"
+	case errors.As(err, &timeout) && timeout.Timeout():
+		return "timeout"
+	default:
+		return ""
+	}
+}
+
+// firstAttempts and lastAttempts bound the chain of earlier attempts: the first
+// show how the trouble began, the last where it stood in the end. Thirty
+// attempts, the default limit, would fill a screen.
+const (
+	firstAttempts = 2
+	lastAttempts  = 6
+)
+
+// remember returns the chain with one more attempt, and without the oldest of
+// the last if it is full. The chain must have no other owner.
+func remember(chain []Attempt, a Attempt) []Attempt {
+	if len(chain) == firstAttempts+lastAttempts {
+		chain = slices.Delete(chain, firstAttempts, firstAttempts+1)
+	}
+	return append(chain, a)
+}
+
+// failedAttempt describes an attempt by its error.
+func failedAttempt(number int, err error, began, ended time.Time, wait time.Duration) Attempt {
+	a := Attempt{Number: number, Outcome: OutcomeOf(err), Err: err, Began: began, Took: ended.Sub(began), Wait: wait}
+	var op *OpError
+	var unknown *OutcomeUnknownError
+	switch {
+	case errors.As(err, &unknown):
+		a.Node, a.SQLState = unknown.Node, unknown.SQLState
+	case errors.As(err, &op):
+		a.Node, a.SQLState = op.Node, op.SQLState
+	}
+	if kind := verdictOf(err).Kind; kind != sqlstate.Unclassified {
+		a.Kind = kind.String()
+	}
+	return a
+}
+
+// followed books a failed attempt that is followed by another one. Its own
+// chain goes on to the next error.
+func (c *call) followed(err error, ended time.Time, wait time.Duration) {
+	switch e := err.(type) {
+	case *OpError:
+		e.Earlier = nil
+	case *OutcomeUnknownError:
+		e.Earlier = nil
+	}
+	c.earlier = remember(c.earlier, failedAttempt(c.attempts, err, time.Unix(0, c.started), ended, wait))
+}
+
+// conclude tells an error that came without an exchange of its own (no node was
+// found) what had been tried before.
+func (c *call) conclude(err error) error {
+	if len(c.earlier) == 0 {
+		return err
+	}
+	switch e := err.(type) {
+	case *NoNodeError:
+		e.Attempts, e.Earlier = c.attempts, c.earlier
+	case *OpError:
+		e.Attempts, e.Earlier = c.attempts, c.earlier
+	}
+	return err
+}
