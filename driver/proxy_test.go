@@ -78,13 +78,15 @@ func (p *cutter) forget(client, server net.Conn) {
 func (p *cutter) upstream(client, server net.Conn, lose *atomic.Bool) {
 	defer p.forget(client, server)
 	buf := make([]byte, 32<<10)
+	prober := false // the health prober's connection, from its first question on
 	for {
 		n, err := client.Read(buf)
 		if err != nil {
 			return
 		}
-		probe := bytes.Contains(buf[:n], []byte("pg_is_in_recovery")) || bytes.Contains(buf[:n], []byte("user\x00"))
-		if !probe && p.armed.CompareAndSwap(true, false) {
+		prober = prober || bytes.Contains(buf[:n], []byte("pg_control_system"))
+		startup, farewell := bytes.Contains(buf[:n], []byte("user\x00")), buf[0] == 'X'
+		if !prober && !startup && !farewell && p.armed.CompareAndSwap(true, false) {
 			lose.Store(true)
 		}
 		if _, err := server.Write(buf[:n]); err != nil {
