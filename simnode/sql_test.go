@@ -338,7 +338,7 @@ func TestWhatIsNotSupportedSaysSo(t *testing.T) {
 		"select count(*) from n group by id", "select * from n a join n b on true", "create index on n(id)",
 		"alter table n add v int", "with x as (select 1) select * from x", "create view v as select 1",
 		"begin isolation level serializable", "copy n from stdin", "vacuum", "listen x",
-		"select id from n union select 1", "create schema s", "grant select on n to postgres",
+		"select id from n union select 1", "alter schema public rename to p", "grant select on n to postgres",
 		"select row_number() over () from n", "select '{1}'::int[]", "select '{}'::json", "declare c cursor for select 1",
 		"lock table n", "do $$ begin end $$", "create function f() returns int language sql as 'select 1'", "explain select 1",
 	} {

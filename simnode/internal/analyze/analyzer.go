@@ -13,6 +13,8 @@ const maxParams = 65535
 // Context is what the meaning of a statement depends on.
 type Context struct {
 	Catalog catalog.Reader
+	// Path is where relations without a schema are looked for.
+	Path catalog.Path
 	// Values says how literals are read: the session's time zone and the time of
 	// the transaction.
 	Values types.Env
@@ -118,6 +120,10 @@ func (a *analyzer) command(n ast.Node) (Command, error) {
 		return &DropTable{n}, nil
 	case *ast.Truncate:
 		return a.truncate(n)
+	case *ast.CreateSchema:
+		return &CreateSchema{n}, nil
+	case *ast.DropSchema:
+		return &DropSchema{n}, nil
 	case *ast.Unsupported:
 		return nil, n.Err
 	default:
@@ -127,7 +133,7 @@ func (a *analyzer) command(n ast.Node) (Command, error) {
 
 // table looks a table up and notes that the statement depends on it.
 func (a *analyzer) table(n ast.TableName) (*catalog.Table, error) {
-	t, err := catalog.FindTable(a.Catalog, n.Schema, n.Name)
+	t, err := catalog.FindTable(a.Catalog, a.Path, n.Schema, n.Name)
 	if err != nil {
 		return nil, at(err, n.Position())
 	}

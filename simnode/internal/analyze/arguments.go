@@ -2,6 +2,7 @@ package analyze
 
 import (
 	"github.com/anywriter/anywriter/simnode/internal/ast"
+	"github.com/anywriter/anywriter/simnode/internal/catalog"
 	"github.com/anywriter/anywriter/simnode/internal/sqlerr"
 	"github.com/anywriter/anywriter/simnode/internal/types"
 )
@@ -31,8 +32,8 @@ func Arguments(c Context, args []ast.Expr, want []types.OID) (out []Expr, slots 
 }
 
 // TypeOIDs resolves type names as written. Errors are *sqlerr.Error.
-func TypeOIDs(names []ast.TypeName) ([]types.OID, error) {
-	a := &analyzer{}
+func TypeOIDs(r catalog.Reader, names []ast.TypeName) ([]types.OID, error) {
+	a := &analyzer{Context: Context{Catalog: r}}
 	var out []types.OID
 	for _, n := range names {
 		oid, _, err := a.typeName(n)

@@ -90,16 +90,13 @@ func (s *scope) addAggregate(e *ast.Func, g *builtin.Aggregate, arg Expr) (Expr,
 
 func (s *scope) noFunction(e *ast.Func, inputs []types.OID) error {
 	if e.Schema != "" {
-		if err := catalog.CheckSchema(e.Schema); err != nil {
+		if err := catalog.CheckSchema(s.Catalog, e.Schema); err != nil {
 			return at(err, e.Position())
 		}
 	}
 	ours := builtin.Functions(e.Name) != nil || builtin.Aggregates(e.Name) != nil
 	if !ours && isPostgresFunction(e.Name) {
 		return sqlerr.Unsupported("function " + e.Name).At(e.Position())
-	}
-	if e.Schema == catalog.SchemaCatalog {
-		return sqlerr.Unsupported("function pg_catalog." + e.Name).At(e.Position())
 	}
 	if inputs == nil {
 		args, err := s.exprs(e.Args)

@@ -2,6 +2,7 @@ package analyze
 
 import (
 	"github.com/anywriter/anywriter/simnode/internal/ast"
+	"github.com/anywriter/anywriter/simnode/internal/catalog"
 	"github.com/anywriter/anywriter/simnode/internal/sqlerr"
 	"github.com/anywriter/anywriter/simnode/internal/types"
 )
@@ -163,15 +164,21 @@ func (a *analyzer) toCommon(construct string, e Expr, t types.OID, where ast.Exp
 
 // typeName resolves a type as written.
 func (a *analyzer) typeName(n ast.TypeName) (types.OID, int32, error) {
-	if n.Schema != "" && n.Schema != "pg_catalog" {
-		return 0, 0, sqlerr.New("42704", "type \"%s.%s\" does not exist", n.Schema, n.Name).At(n.Position())
-	}
 	oid, ok := types.ByName(n.Name)
+	name := n.Name
+	if n.Schema != "" {
+		if err := catalog.CheckSchema(a.Catalog, n.Schema); err != nil {
+			return 0, 0, at(err, n.Position())
+		}
+		// Only the grammar knows other spellings, and it has resolved them.
+		info, _ := types.Lookup(oid)
+		ok, name = ok && info.Name == n.Name && n.Schema == catalog.SchemaCatalog, n.Schema+"."+n.Name
+	}
 	if !ok || oid == types.Unknown && n.Schema == "" && n.Name != "unknown" {
-		if isPostgresType(n.Name) {
+		if isPostgresType(n.Name) && (n.Schema == "" || n.Schema == catalog.SchemaCatalog) {
 			return 0, 0, sqlerr.Unsupported("type " + n.Name).At(n.Position())
 		}
-		return 0, 0, sqlerr.New("42704", "type \"%s\" does not exist", n.Name).At(n.Position())
+		return 0, 0, sqlerr.New("42704", "type \"%s\" does not exist", name).At(n.Position())
 	}
 	typmod, err := typmodFor(oid, n)
 	return oid, typmod, err

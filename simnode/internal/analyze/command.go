@@ -19,8 +19,8 @@ type Statement struct {
 	Slots int
 }
 
-// Command is *Select, *Insert, *Update, *Delete, *CreateTable, *DropTable
-// or *Truncate.
+// Command is *Select, *Insert, *Update, *Delete, *CreateTable, *DropTable,
+// *Truncate, *CreateSchema or *DropSchema.
 type Command interface{ command() }
 
 // OutputColumn describes one column of a result, as RowDescription needs it.
@@ -136,13 +136,21 @@ type DropTable struct{ *ast.DropTable }
 // Truncate is TRUNCATE.
 type Truncate struct{ Tables []*catalog.Table }
 
-func (*Select) command()      {}
-func (*Insert) command()      {}
-func (*Update) command()      {}
-func (*Delete) command()      {}
-func (*CreateTable) command() {}
-func (*DropTable) command()   {}
-func (*Truncate) command()    {}
+// CreateSchema is CREATE SCHEMA.
+type CreateSchema struct{ *ast.CreateSchema }
+
+// DropSchema is DROP SCHEMA.
+type DropSchema struct{ *ast.DropSchema }
+
+func (*Select) command()       {}
+func (*Insert) command()       {}
+func (*Update) command()       {}
+func (*Delete) command()       {}
+func (*CreateTable) command()  {}
+func (*DropTable) command()    {}
+func (*Truncate) command()     {}
+func (*CreateSchema) command() {}
+func (*DropSchema) command()   {}
 
 // Expressions gives the expressions of a command in the order in which PostgreSQL's
 // planner looks at them. Some may be nil.

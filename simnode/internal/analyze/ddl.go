@@ -16,12 +16,14 @@ const maxColumns = 1600
 func (a *analyzer) createTable(n *ast.CreateTable) (*CreateTable, error) {
 	out := &CreateTable{Schema: n.Table.Schema, Name: n.Table.Name, IfNotExists: n.IfNotExists}
 	if out.Schema == "" {
-		out.Schema = catalog.SchemaPublic
+		if out.Schema = a.Path.Creation(a.Catalog); out.Schema == "" {
+			return nil, sqlerr.New("3F000", "no schema has been selected to create in").At(n.Table.Position())
+		}
 	}
-	if err := catalog.CheckSchema(out.Schema); err != nil {
+	if err := catalog.CheckSchema(a.Catalog, out.Schema); err != nil {
 		return nil, at(err, n.Table.Position())
 	}
-	if out.Schema != catalog.SchemaPublic {
+	if out.Schema == catalog.SchemaCatalog {
 		return nil, sqlerr.New("42501", "permission denied to create \"%s.%s\"", out.Schema, out.Name).
 			WithDetail("System catalog modifications are currently disallowed.")
 	}
@@ -188,6 +190,11 @@ func sameKey(keys []KeyDef, k KeyDef) int {
 func (a *analyzer) truncate(n *ast.Truncate) (*Truncate, error) {
 	out := &Truncate{}
 	for _, name := range n.Tables {
+		if name.Schema != "" {
+			if err := catalog.CheckSchema(a.Catalog, name.Schema); err != nil {
+				return nil, err
+			}
+		}
 		t, err := a.table(ast.TableName{Schema: name.Schema, Name: name.Name})
 		if err != nil {
 			return nil, err

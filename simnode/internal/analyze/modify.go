@@ -236,7 +236,7 @@ func (a *analyzer) conflict(out *Insert, n *ast.Insert) error {
 		return nil
 	}
 	excluded := tableRelation(t, "excluded")
-	excluded.hidden, excluded.excluded = "", true
+	excluded.oid, excluded.excluded = 0, true
 	for i := range excluded.columns {
 		excluded.columns[i].TableOID, excluded.columns[i].Attr = 0, 0
 	}

@@ -32,7 +32,7 @@ type bareColumn struct {
 type relation struct {
 	schema   string // "" if hidden by an alias
 	name     string
-	hidden   string // the table's own name when an alias hides it
+	oid      uint32 // of the table; 0 for anything else
 	columns  []scopeColumn
 	excluded bool
 }
@@ -43,12 +43,9 @@ type scopeColumn struct {
 
 // tableRelation makes the relation of a table, under its alias if it has one.
 func tableRelation(t *catalog.Table, alias string) relation {
-	r := relation{schema: t.Schema, name: t.Name}
+	r := relation{schema: t.Schema, name: t.Name, oid: t.OID}
 	if alias != "" {
 		r.schema, r.name = "", alias
-		if alias != t.Name {
-			r.hidden = t.Name
-		}
 	}
 	for i, c := range t.Columns {
 		r.columns = append(r.columns, scopeColumn{OutputColumn{
@@ -145,15 +142,25 @@ func (s *scope) noColumn(c *ast.ColumnRef) error {
 			return sqlerr.New("42703", "column %s.%s does not exist", c.Table, c.Name).At(c.Position())
 		}
 	}
-	return s.noRelation(c.Table, c.Position())
+	return s.noRelation(c.Schema, c.Table, c.Position())
 }
 
-func (s *scope) noRelation(name string, position int32) error {
+// noRelation is the error for a name that nothing in FROM answers to, with what was
+// perhaps meant.
+func (s *scope) noRelation(schema, name string, position int32) error {
+	oid := uint32(0)
+	if rel, ok := s.Path.Lookup(s.Catalog, schema, name); ok {
+		oid = rel.OID
+	}
 	for _, r := range s.relations {
-		if r.hidden == name {
-			return sqlerr.New("42P01", "invalid reference to FROM-clause entry for table \"%s\"", name).
-				WithHint("Perhaps you meant to reference the table alias \"%s\".", r.name).At(position)
+		if r.name != name && (r.oid == 0 || r.oid != oid) {
+			continue
 		}
+		err := sqlerr.New("42P01", "invalid reference to FROM-clause entry for table \"%s\"", name)
+		if r.name != name {
+			return err.WithHint("Perhaps you meant to reference the table alias \"%s\".", r.name).At(position)
+		}
+		return err.WithHint("There is an entry for table \"%s\", but it cannot be referenced from this part of the query.", name).At(position)
 	}
 	return sqlerr.New("42P01", "missing FROM-clause entry for table \"%s\"", name).At(position)
 }
@@ -182,7 +189,7 @@ func (s *scope) star(e *ast.Star) ([]Expr, []OutputColumn, error) {
 	if e.Table == "" {
 		return nil, nil, sqlerr.New("42601", "SELECT * with no tables specified is not valid").At(e.Position())
 	}
-	return nil, nil, s.noRelation(e.Table, e.Position())
+	return nil, nil, s.noRelation(e.Schema, e.Table, e.Position())
 }
 
 // param gives parameter n with what is known of its type.

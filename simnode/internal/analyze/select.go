@@ -204,6 +204,9 @@ func (a *analyzer) lock(q *Select, n *ast.Select) error {
 	}
 	q.Lock = n.Lock.Wait
 	for _, of := range n.Lock.Of {
+		if of.Schema != "" {
+			return sqlerr.New("42601", "FOR UPDATE must specify unqualified relation names").At(of.Position())
+		}
 		name := ""
 		if n.From != nil && n.From.Table != nil {
 			if name = n.From.Alias; name == "" {

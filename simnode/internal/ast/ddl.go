@@ -36,3 +36,16 @@ type DropTable struct {
 
 // Truncate is TRUNCATE.
 type Truncate struct{ Tables []TableName }
+
+// CreateSchema is CREATE SCHEMA.
+type CreateSchema struct {
+	Name        string
+	IfNotExists bool
+}
+
+// DropSchema is DROP SCHEMA.
+type DropSchema struct {
+	Names    []string
+	IfExists bool
+	Cascade  bool
+}

@@ -27,29 +27,31 @@ type Kind uint8
 // The kinds. Those from KindTransaction on are carried out by the session; the
 // executor never sees them.
 const (
-	KindUnknown     Kind = iota
-	KindSelect           // *Select
-	KindInsert           // *Insert
-	KindUpdate           // *Update
-	KindDelete           // *Delete
-	KindCreateTable      // *CreateTable
-	KindDropTable        // *DropTable
-	KindTruncate         // *Truncate
-	KindUnsupported      // *Unsupported: the executor answers with its error
-	KindTransaction      // *Transaction
-	KindSet              // *Set
-	KindShow             // *Show
-	KindPrepare          // *Prepare
-	KindExecute          // *Execute
-	KindDeallocate       // *Deallocate
-	KindDiscard          // *Discard
+	KindUnknown      Kind = iota
+	KindSelect            // *Select
+	KindInsert            // *Insert
+	KindUpdate            // *Update
+	KindDelete            // *Delete
+	KindCreateTable       // *CreateTable
+	KindDropTable         // *DropTable
+	KindTruncate          // *Truncate
+	KindCreateSchema      // *CreateSchema
+	KindDropSchema        // *DropSchema
+	KindUnsupported       // *Unsupported: the executor answers with its error
+	KindTransaction       // *Transaction
+	KindSet               // *Set
+	KindShow              // *Show
+	KindPrepare           // *Prepare
+	KindExecute           // *Execute
+	KindDeallocate        // *Deallocate
+	KindDiscard           // *Discard
 )
 
 // String gives the kind as a client would write the command.
 func (k Kind) String() string {
 	names := [...]string{
 		"unknown", "SELECT", "INSERT", "UPDATE", "DELETE", "CREATE TABLE", "DROP TABLE",
-		"TRUNCATE TABLE", "unsupported", "transaction", "SET", "SHOW",
+		"TRUNCATE TABLE", "CREATE SCHEMA", "DROP SCHEMA", "unsupported", "transaction", "SET", "SHOW",
 		"PREPARE", "EXECUTE", "DEALLOCATE", "DISCARD",
 	}
 	if int(k) >= len(names) {
@@ -68,18 +70,20 @@ type Unsupported struct {
 	Err *sqlerr.Error // 0A000 with the feature's name
 }
 
-func (*Unsupported) command() {}
-func (*Select) command()      {}
-func (*Insert) command()      {}
-func (*Update) command()      {}
-func (*Delete) command()      {}
-func (*CreateTable) command() {}
-func (*DropTable) command()   {}
-func (*Truncate) command()    {}
-func (*Transaction) command() {}
-func (*Set) command()         {}
-func (*Show) command()        {}
-func (*Prepare) command()     {}
-func (*Execute) command()     {}
-func (*Deallocate) command()  {}
-func (*Discard) command()     {}
+func (*Unsupported) command()  {}
+func (*Select) command()       {}
+func (*Insert) command()       {}
+func (*Update) command()       {}
+func (*Delete) command()       {}
+func (*CreateTable) command()  {}
+func (*DropTable) command()    {}
+func (*Truncate) command()     {}
+func (*CreateSchema) command() {}
+func (*DropSchema) command()   {}
+func (*Transaction) command()  {}
+func (*Set) command()          {}
+func (*Show) command()         {}
+func (*Prepare) command()      {}
+func (*Execute) command()      {}
+func (*Deallocate) command()   {}
+func (*Discard) command()      {}

@@ -5,6 +5,7 @@ import (
 	"math/rand/v2"
 	"time"
 
+	"github.com/anywriter/anywriter/simnode/internal/catalog"
 	"github.com/anywriter/anywriter/simnode/internal/sqlerr"
 	"github.com/anywriter/anywriter/simnode/internal/types"
 )
@@ -20,6 +21,10 @@ type Context struct {
 	// Clock is clock_timestamp(). Nil means time.Now.
 	Clock                       func() time.Time
 	User, SessionUser, Database string
+	// Path is the search path, Catalog what the statement sees of the database. A
+	// nil Catalog is that of a context where no statement runs.
+	Path    catalog.Path
+	Catalog catalog.Reader
 	// Location is the session's time zone; nil means UTC.
 	Location   *time.Location
 	BackendPID uint32

@@ -18,7 +18,15 @@ func addSystem(r *Registry) {
 	stable("version", types.Text, func(*Context) (types.Datum, error) { return Version, nil })
 	stable("current_database", types.Name, func(c *Context) (types.Datum, error) { return c.Database, nil })
 	stable("current_catalog", types.Name, func(c *Context) (types.Datum, error) { return c.Database, nil })
-	stable("current_schema", types.Name, func(*Context) (types.Datum, error) { return "public", nil })
+	stable("current_schema", types.Name, func(c *Context) (types.Datum, error) {
+		if c.Catalog == nil {
+			return nil, absent("current_schema")
+		}
+		if schema := c.Path.Creation(c.Catalog); schema != "" {
+			return schema, nil
+		}
+		return nil, nil
+	})
 	stable("current_user", types.Name, func(c *Context) (types.Datum, error) { return c.User, nil })
 	stable("session_user", types.Name, func(c *Context) (types.Datum, error) { return c.SessionUser, nil })
 	stable("pg_backend_pid", types.Int4, func(c *Context) (types.Datum, error) { return int32(c.BackendPID), nil })

@@ -48,6 +48,7 @@ func relations() names {
 		BaseUnit: 1, Base: 1, OwnedByTable: 16384,
 	}
 	return names{
+		catalog.Initial()[0],
 		{OID: 16384, Schema: "public", Name: "t", Kind: catalog.KindTable, Table: table.Seal()},
 		{OID: 16385, Schema: "public", Name: "t_pkey", Kind: catalog.KindIndex, IndexOf: 16384},
 		{OID: 16386, Schema: "public", Name: "t_id_seq", Kind: catalog.KindSequence, Sequence: sequence},
@@ -70,6 +71,7 @@ func TestDescriptorsComeBack(t *testing.T) {
 	require.Error(t, err)
 	for _, row := range []types.Row{
 		{},
+		{uint32(1), "", "x", "n", []byte("{")},
 		{uint32(1), "public", "x", "q", []byte("{}")},
 		{uint32(1), "public", "x", "r", []byte("{")},
 	} {
@@ -80,7 +82,7 @@ func TestDescriptorsComeBack(t *testing.T) {
 
 func TestLookups(t *testing.T) {
 	r := relations()
-	table, err := catalog.FindTable(r, "", "t")
+	table, err := catalog.FindTable(r, nil, "", "t")
 	require.NoError(t, err)
 	require.Equal(t, []types.OID{types.Int4, types.Varchar}, table.ColumnTypes())
 	require.Same(t, &table.Indexes[0], table.Primary())
@@ -91,7 +93,7 @@ func TestLookups(t *testing.T) {
 	require.Equal(t, 1, i)
 	_, ok = table.Column("nothing")
 	require.False(t, ok)
-	_, err = catalog.FindSequence(r, "public", "t_id_seq")
+	_, err = catalog.FindSequence(r, nil, "public", "t_id_seq")
 	require.NoError(t, err)
 
 	for _, c := range []struct{ schema, name, code, message string }{
@@ -100,16 +102,69 @@ func TestLookups(t *testing.T) {
 		{"nowhere", "t", "42P01", `relation "nowhere.t" does not exist`},
 		{"", "t_pkey", "42809", `"t_pkey" is not a table`},
 	} {
-		_, err := catalog.FindTable(r, c.schema, c.name)
+		_, err := catalog.FindTable(r, nil, c.schema, c.name)
 		var e *sqlerr.Error
 		require.ErrorAs(t, err, &e)
 		require.Equal(t, c.code, e.Code)
 		require.Equal(t, c.message, e.Message)
 	}
-	_, err = catalog.FindSequence(r, "", "t")
+	_, err = catalog.FindSequence(r, nil, "", "t")
 	require.ErrorContains(t, err, `"t" is not a sequence`)
-	require.ErrorContains(t, catalog.CheckSchema("nowhere"), `schema "nowhere" does not exist`)
-	require.NoError(t, catalog.CheckSchema("public"))
+}
+
+func TestSearchPath(t *testing.T) {
+	r := relations()
+	r = append(r, (&catalog.Schema{OID: 20000, Name: "App"}).Relation(),
+		&catalog.Relation{OID: 20001, Schema: "App", Name: "t", Kind: catalog.KindTable, Table: &catalog.Table{OID: 20001}},
+		&catalog.Relation{OID: 20002, Schema: "pg_catalog", Name: "pg_x", Kind: catalog.KindTable, Table: &catalog.Table{OID: 20002}},
+		&catalog.Relation{OID: 20003, Schema: "App", Name: "pg_x", Kind: catalog.KindTable, Table: &catalog.Table{OID: 20003}})
+	require.ErrorContains(t, catalog.CheckSchema(r, "nowhere"), `schema "nowhere" does not exist`)
+	require.ErrorContains(t, catalog.CheckSchema(r, ""), `schema "" does not exist`)
+	for _, name := range []string{"public", "App", "pg_catalog"} {
+		require.NoError(t, catalog.CheckSchema(r, name))
+	}
+	for _, c := range []struct {
+		path     catalog.Path
+		name     string
+		oid      uint32 // 0: not found
+		creation string
+	}{
+		{nil, "t", 16384, "public"},
+		{catalog.Path{}, "t", 0, ""},
+		{catalog.Path{}, "pg_x", 20002, ""},
+		{catalog.Path{"nowhere", "App", "public"}, "t", 20001, "App"},
+		{catalog.Path{"public", "App"}, "t", 16384, "public"},
+		{catalog.Path{"App"}, "pg_x", 20002, "App"},
+		{catalog.Path{"App", "pg_catalog"}, "pg_x", 20003, "App"},
+		{catalog.Path{"pg_catalog", "App"}, "t", 20001, "pg_catalog"},
+		{catalog.Path{"nowhere"}, "t", 0, ""},
+	} {
+		require.Equal(t, c.creation, c.path.Creation(r), "%q", c.path)
+		rel, ok := c.path.Lookup(r, "", c.name)
+		require.Equal(t, c.oid != 0, ok, "%q %s", c.path, c.name)
+		if ok {
+			require.Equal(t, c.oid, rel.OID, "%q %s", c.path, c.name)
+			require.True(t, c.path.Shows(r, rel))
+		}
+	}
+	table, _ := catalog.Path(nil).Lookup(r, "App", "t")
+	require.Equal(t, `table "App".t`, catalog.Path{"public", "App"}.Describe(r, table))
+	require.Equal(t, `table t`, catalog.Path{"App"}.Describe(r, table))
+	require.Equal(t, `table "App".t`, catalog.Path{}.Describe(r, table))
+}
+
+func TestQuotesAsPostgreSQLDoes(t *testing.T) {
+	server := pgtest.Start(t, pgtest.Options{})
+	conn, err := pgconn.Connect(t.Context(), server.DSN())
+	require.NoError(t, err)
+	defer func() { require.NoError(t, conn.Close(t.Context())) }()
+	words, err := conn.Exec(t.Context(), `select w, quote_ident(w) from (select word from pg_get_keywords()
+		union all values ('a'), ('_'), ('a1'), ('1a'), ('a$'), ('A'), ('ä'), ('a b'), ('a"b'), ('""'), ('')) k(w)`).ReadAll()
+	require.NoError(t, err)
+	require.Greater(t, len(words[0].Rows), 400)
+	for _, row := range words[0].Rows {
+		require.Equal(t, string(row[1]), catalog.QuoteIdentifier(string(row[0])))
+	}
 }
 
 func TestNamesAreNumbered(t *testing.T) {

@@ -17,31 +17,11 @@ type Reader interface {
 	RelationByOID(oid uint32) (*Relation, bool)
 }
 
-// resolve gives the relation for a possibly unqualified name: the search path is
-// public (pg_catalog holds no relations that statements can name).
-func resolve(r Reader, schema, name string) (*Relation, bool, error) {
-	if schema == "" {
-		schema = SchemaPublic
-	}
-	if err := CheckSchema(schema); err != nil {
-		return nil, false, err
-	}
-	rel, ok := r.RelationByName(schema, name)
-	return rel, ok, nil
-}
-
-// CheckSchema is 3F000 unless the schema exists.
-func CheckSchema(schema string) error {
-	if schema != SchemaPublic && schema != SchemaCatalog {
-		return sqlerr.New("3F000", "schema \"%s\" does not exist", schema)
-	}
-	return nil
-}
-
-// FindTable finds a table by name; schema "" searches the path. A missing one is
-// 42P01; a relation of another kind is 42809 (in a DROP, wrong kind too).
-func FindTable(r Reader, schema, name string) (*Table, error) {
-	rel, err := find(r, schema, name)
+// FindTable finds a table by name; without a schema the path is searched. A
+// missing one is 42P01; a relation of another kind is 42809 (in a DROP, wrong kind
+// too).
+func FindTable(r Reader, path Path, schema, name string) (*Table, error) {
+	rel, err := find(r, path, schema, name)
 	if err != nil {
 		return nil, err
 	}
@@ -52,8 +32,8 @@ func FindTable(r Reader, schema, name string) (*Table, error) {
 }
 
 // FindSequence finds a sequence by name, as FindTable does.
-func FindSequence(r Reader, schema, name string) (*Sequence, error) {
-	rel, err := find(r, schema, name)
+func FindSequence(r Reader, path Path, schema, name string) (*Sequence, error) {
+	rel, err := find(r, path, schema, name)
 	if err != nil {
 		return nil, err
 	}
@@ -63,23 +43,16 @@ func FindSequence(r Reader, schema, name string) (*Sequence, error) {
 	return rel.Sequence, nil
 }
 
-func find(r Reader, schema, name string) (*Relation, error) {
-	rel, ok, err := resolve(r, schema, name)
-	if err != nil {
-		// In a query PostgreSQL reports the relation, not the schema.
-		return nil, undefined(schema, name)
+// find finds a relation. In a query PostgreSQL reports a missing schema as a
+// missing relation.
+func find(r Reader, path Path, schema, name string) (*Relation, error) {
+	if rel, ok := path.Lookup(r, schema, name); ok {
+		return rel, nil
 	}
-	if !ok {
-		return nil, undefined(schema, name)
-	}
-	return rel, nil
-}
-
-func undefined(schema, name string) error {
 	if schema != "" {
 		name = schema + "." + name
 	}
-	return sqlerr.New("42P01", "relation \"%s\" does not exist", name)
+	return nil, sqlerr.New("42P01", "relation \"%s\" does not exist", name)
 }
 
 // Duplicate is 42P07 for a name that is taken.

@@ -55,15 +55,22 @@ type Sequence struct {
 	OwnedByColumn int    // position in its Columns
 }
 
-// Kind says what sort of relation a descriptor is.
+// Schema describes a schema, a space of names for relations.
+type Schema struct {
+	OID  uint32
+	Name string
+}
+
+// Kind says what sort of thing a descriptor is.
 type Kind byte
 
-// The kinds, with the letters of pg_class.relkind.
+// The kinds, with the letters of pg_class.relkind where that has one.
 const (
 	KindUnknown  Kind = 0
 	KindTable    Kind = 'r'
 	KindIndex    Kind = 'i'
 	KindSequence Kind = 'S'
+	KindSchema   Kind = 'n'
 )
 
 // String names the kind as error messages do.
@@ -75,22 +82,31 @@ func (k Kind) String() string {
 		return "index"
 	case KindSequence:
 		return "sequence"
+	case KindSchema:
+		return "schema"
 	default:
 		return "unknown"
 	}
 }
 
 // Relation is one row of the system table: an OID and a name in the space that
-// tables, indexes and sequences share, and the descriptor of its kind. Like a
+// tables, indexes and sequences of a schema share, and the descriptor of its kind.
+// Schemas stand in the same table, in the space of the empty schema name. Like a
 // Table it is immutable once stored.
 type Relation struct {
-	OID      uint32
-	Schema   string
-	Name     string
-	Kind     Kind
-	Table    *Table    // KindTable
-	Sequence *Sequence // KindSequence
-	IndexOf  uint32    // KindIndex: OID of its table
+	OID       uint32
+	Schema    string // "" for KindSchema
+	Name      string
+	Kind      Kind
+	Table     *Table    // KindTable
+	Sequence  *Sequence // KindSequence
+	Namespace *Schema   // KindSchema
+	IndexOf   uint32    // KindIndex: OID of its table
+}
+
+// Relation is the schema's row in the system table.
+func (s *Schema) Relation() *Relation {
+	return &Relation{OID: s.OID, Name: s.Name, Kind: KindSchema, Namespace: s}
 }
 
 // ColumnTypes gives the types of all columns in order. The slice is shared; it

@@ -7,12 +7,14 @@ import (
 	"github.com/anywriter/anywriter/simnode/internal/types"
 )
 
-// Fixed OIDs of the system table. FirstUserOID is where PostgreSQL's own user
-// OIDs begin.
+// Fixed OIDs: of the system table, and those that PostgreSQL has given to its
+// schemas. FirstUserOID is where PostgreSQL's own user OIDs begin.
 const (
 	RelationsOID      uint32 = 1
 	RelationsPKeyOID  uint32 = 2
 	RelationsNameOID  uint32 = 3
+	schemaCatalogOID  uint32 = 11
+	schemaPublicOID   uint32 = 2200
 	FirstUserOID      uint32 = 16384
 	SchemaPublic             = "public"
 	SchemaCatalog            = "pg_catalog"
@@ -48,6 +50,14 @@ func Relations() *Table {
 	return t.Seal()
 }
 
+// Initial gives the descriptors that every database begins with, those of a store
+// to which nothing was applied yet: the schema public. Like any other schema it can
+// be dropped.
+func Initial() []*Relation {
+	public := &Schema{OID: schemaPublicOID, Name: SchemaPublic}
+	return []*Relation{public.Relation()}
+}
+
 // EncodeRelation gives the row form of a descriptor. Equal descriptors give equal
 // rows on every node.
 func EncodeRelation(r *Relation) (types.Row, error) {
@@ -59,8 +69,10 @@ func EncodeRelation(r *Relation) (types.Row, error) {
 		body = r.Sequence
 	case KindIndex:
 		body = r.IndexOf
+	case KindSchema:
+		body = r.Namespace
 	default:
-		return nil, fmt.Errorf("catalog: relation %q has kind %q, want a table, an index or a sequence", r.Name, r.Kind)
+		return nil, fmt.Errorf("catalog: relation %q has kind %q, want a table, an index, a sequence or a schema", r.Name, r.Kind)
 	}
 	// JSON: field order is the struct's, so the bytes are deterministic, and a
 	// field added later reads as its zero value from an old log.
@@ -90,6 +102,9 @@ func DecodeRelation(row types.Row) (*Relation, error) {
 	case string(rune(KindIndex)):
 		r.Kind = KindIndex
 		err = json.Unmarshal(body, &r.IndexOf)
+	case string(rune(KindSchema)):
+		r.Kind, r.Namespace = KindSchema, new(Schema)
+		err = json.Unmarshal(body, r.Namespace)
 	default:
 		err = fmt.Errorf("unknown kind %q", kind)
 	}

@@ -20,13 +20,11 @@ func EvalArgs(
 		return nil, sqlerr.New("42601", "wrong number of parameters for prepared statement \"%s\"", name).
 			WithDetail("Expected %d parameters but got %d.", len(want), len(args))
 	}
-	exprs, slots, err := analyze.Arguments(analyze.Context{Catalog: tx, Values: env.values(), Parse: env.parse}, args, want)
+	exprs, slots, err := analyze.Arguments(env.meaning(tx), args, want)
 	if err != nil {
 		return nil, err
 	}
-	before := env.Ctx
-	env.Ctx = ctx
-	defer func() { env.Ctx = before }()
+	defer env.enter(ctx, tx)()
 	r := &run{ctx: ctx, env: env, tx: tx}
 	r.sequence = r
 	r.c, r.values, r.slots = &env.Context, env.values(), make([]types.Datum, slots)
@@ -35,4 +33,6 @@ func EvalArgs(
 
 // TypeOIDs resolves the type names of PREPARE. Errors are *sqlerr.Error: 42704, or
 // 0A000 for a type of PostgreSQL's that the cluster does not have.
-func TypeOIDs(names []ast.TypeName) ([]types.OID, error) { return analyze.TypeOIDs(names) }
+func TypeOIDs(tx *mvcc.Txn, names []ast.TypeName) ([]types.OID, error) {
+	return analyze.TypeOIDs(tx, names)
+}

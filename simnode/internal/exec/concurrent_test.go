@@ -10,6 +10,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/anywriter/anywriter/simnode/internal/catalog"
 	"github.com/anywriter/anywriter/simnode/internal/sqlerr"
 	"github.com/anywriter/anywriter/simnode/internal/types"
 )
@@ -277,10 +278,13 @@ func TestProgramShared(t *testing.T) {
 	}
 	wg.Wait()
 	tx := a.e.store.Begin(1, false)
-	require.True(t, p.Valid(tx))
+	require.True(t, p.Valid(env, tx))
+	elsewhere := *env
+	elsewhere.Path = catalog.Path{"other", "public"}
+	require.False(t, p.Valid(&elsewhere, tx), "another path may lead to another table")
 	tx.Finish()
 	a.must(t, "drop table t; create table t (id int primary key)")
 	tx = a.e.store.Begin(1, false)
-	require.False(t, p.Valid(tx))
+	require.False(t, p.Valid(env, tx))
 	tx.Finish()
 }

@@ -2,6 +2,7 @@ package exec
 
 import (
 	"errors"
+	"fmt"
 	"strings"
 
 	"github.com/anywriter/anywriter/simnode/internal/analyze"
@@ -21,7 +22,7 @@ func (c *createTable) run(r *run) (string, error) {
 	const tag = "CREATE TABLE"
 	if _, taken := r.tx.RelationByName(c.Schema, c.Name); taken {
 		if c.IfNotExists {
-			r.env.notice("NOTICE", "42P07", "relation \"%s\" already exists, skipping", c.Name)
+			r.env.notice(sqlerr.New("42P07", "relation \"%s\" already exists, skipping", c.Name))
 			return tag, nil
 		}
 		return "", catalog.Duplicate(c.Name)
@@ -126,26 +127,44 @@ func (c *dropTable) run(r *run) (string, error) {
 
 func (c *dropTable) one(r *run, n ast.TableName) error {
 	if n.Schema != "" {
-		if err := catalog.CheckSchema(n.Schema); err != nil {
+		if err := catalog.CheckSchema(r.tx, n.Schema); err != nil {
 			if c.IfExists {
-				r.env.notice("NOTICE", "00000", "schema \"%s\" does not exist, skipping", n.Schema)
+				r.env.notice(sqlerr.New("00000", "schema \"%s\" does not exist, skipping", n.Schema))
 				return nil
 			}
 			return err
 		}
 	}
-	t, err := catalog.FindTable(r.tx, n.Schema, n.Name)
+	t, err := catalog.FindTable(r.tx, r.env.Path, n.Schema, n.Name)
 	if err == nil {
 		return r.tx.DropRelation(r.ctx, t.OID)
 	}
-	if e := (*sqlerr.Error)(nil); !errors.As(err, &e) || e.Code != "42P01" {
+	e := (*sqlerr.Error)(nil)
+	if !errors.As(err, &e) {
 		return err
 	}
+	if e.Code != "42P01" {
+		return e.WithHint("%s", dropHint(r, n))
+	}
 	if c.IfExists {
-		r.env.notice("NOTICE", "00000", "table \"%s\" does not exist, skipping", n.Name)
+		r.env.notice(sqlerr.New("00000", "table \"%s\" does not exist, skipping", n.Name))
 		return nil
 	}
 	return sqlerr.New("42P01", "table \"%s\" does not exist", n.Name)
+}
+
+// dropHint says how to drop what is not a table.
+func dropHint(r *run, n ast.TableName) string {
+	rel, ok := r.env.Path.Lookup(r.tx, n.Schema, n.Name)
+	if !ok {
+		return ""
+	}
+	kind := rel.Kind.String()
+	article := "a"
+	if rel.Kind == catalog.KindIndex {
+		article = "an"
+	}
+	return fmt.Sprintf("Use DROP %s to remove %s %s.", strings.ToUpper(kind), article, kind)
 }
 
 type truncate analyze.Truncate

@@ -92,7 +92,7 @@ func (e *engine) client() *client {
 	c.env.Location, c.env.BackendPID = time.UTC, 1
 	c.env.Setting = func(string) (string, bool) { return "", false }
 	c.env.Sequences, c.env.Parser = e.seqs, e.parser
-	c.env.Notice = func(n *sqlerr.Error) { c.notices = append(c.notices, n.Severity+": "+n.Message) }
+	c.env.Notice = func(n *sqlerr.Error) { c.notices = append(c.notices, noticeText(n.Severity, n.Message, n.Detail)) }
 	c.env.Nextval = func(ctx context.Context, name string) (int64, error) {
 		s, err := c.sequence(name)
 		if err != nil {
@@ -112,8 +112,11 @@ func (e *engine) client() *client {
 }
 
 func (c *client) sequence(name string) (*catalog.Sequence, error) {
-	name = strings.ReplaceAll(name, `"`, "")
-	return catalog.FindSequence(c.current, "", strings.TrimPrefix(name, "public."))
+	schema, name, qualified := strings.Cut(strings.ReplaceAll(name, `"`, ""), ".")
+	if !qualified {
+		schema, name = "", schema
+	}
+	return catalog.FindSequence(c.current, c.env.Path, schema, name)
 }
 
 // result is what one statement gave.

@@ -1,8 +1,12 @@
 package exec
 
 import (
+	"context"
+
+	"github.com/anywriter/anywriter/simnode/internal/analyze"
 	"github.com/anywriter/anywriter/simnode/internal/ast"
 	"github.com/anywriter/anywriter/simnode/internal/builtin"
+	"github.com/anywriter/anywriter/simnode/internal/mvcc"
 	"github.com/anywriter/anywriter/simnode/internal/parse"
 	"github.com/anywriter/anywriter/simnode/internal/sequence"
 	"github.com/anywriter/anywriter/simnode/internal/sqlerr"
@@ -21,13 +25,25 @@ type Env struct {
 	Parser *parse.Parser
 }
 
-func (e *Env) notice(severity, code, format string, args ...any) {
+// notice sends a NOTICE.
+func (e *Env) notice(n *sqlerr.Error) {
 	if e.Notice == nil {
 		return
 	}
-	n := sqlerr.New(code, format, args...)
-	n.Severity = severity
+	n.Severity = "NOTICE"
 	e.Notice(n)
+}
+
+// meaning is what the meaning of a statement depends on.
+func (e *Env) meaning(tx *mvcc.Txn) analyze.Context {
+	return analyze.Context{Catalog: tx, Path: e.Path, Values: e.values(), Parse: e.parse}
+}
+
+// enter gives functions what a run knows, until leave is called.
+func (e *Env) enter(ctx context.Context, tx *mvcc.Txn) (leave func()) {
+	before, catalog := e.Ctx, e.Catalog
+	e.Ctx, e.Catalog = ctx, tx
+	return func() { e.Ctx, e.Catalog = before, catalog }
 }
 
 func (e *Env) values() types.Env {

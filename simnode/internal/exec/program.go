@@ -2,6 +2,7 @@ package exec
 
 import (
 	"context"
+	"slices"
 
 	"github.com/anywriter/anywriter/simnode/internal/analyze"
 	"github.com/anywriter/anywriter/simnode/internal/ast"
@@ -20,6 +21,7 @@ type Program struct {
 	params   []types.OID
 	columns  []Column
 	tables   []*catalog.Table
+	path     catalog.Path // by which the tables were found
 	slots    int
 	readOnly bool
 	run      runner
@@ -44,11 +46,11 @@ type run struct {
 // the client declared; zero or missing ones are worked out. tx is only read: it is
 // where tables are looked up. Errors are *sqlerr.Error.
 func Prepare(env *Env, tx *mvcc.Txn, stmt ast.Statement, paramTypes []types.OID) (*Program, error) {
-	s, err := analyze.Analyze(analyze.Context{Catalog: tx, Values: env.values(), Parse: env.parse}, stmt, paramTypes)
+	s, err := analyze.Analyze(env.meaning(tx), stmt, paramTypes)
 	if err != nil {
 		return nil, err
 	}
-	p := &Program{params: s.Params, tables: s.Tables, slots: s.Slots}
+	p := &Program{params: s.Params, tables: s.Tables, path: env.Path, slots: s.Slots}
 	p.foldable = worthFolding(analyze.Expressions(s.Command))
 	switch c := s.Command.(type) {
 	case *analyze.Select:
@@ -69,6 +71,10 @@ func Prepare(env *Env, tx *mvcc.Txn, stmt ast.Statement, paramTypes []types.OID)
 		p.run = (*dropTable)(c)
 	case *analyze.Truncate:
 		p.run = (*truncate)(c)
+	case *analyze.CreateSchema:
+		p.run = (*createSchema)(c)
+	case *analyze.DropSchema:
+		p.run = (*dropSchema)(c)
 	default:
 		return nil, sqlerr.New("XX000", "no executor for %T", c)
 	}
@@ -86,8 +92,12 @@ func (p *Program) Columns() []Column { return p.columns }
 func (p *Program) ReadOnly() bool { return p.readOnly }
 
 // Valid reports whether every table that the program uses is, for tx, the one that
-// it was prepared with. An invalid program must be prepared again.
-func (p *Program) Valid(tx *mvcc.Txn) bool {
+// it was prepared with, and the search path too. An invalid program must be prepared
+// again.
+func (p *Program) Valid(env *Env, tx *mvcc.Txn) bool {
+	if !slices.Equal(p.path, env.Path) {
+		return false
+	}
 	for _, t := range p.tables {
 		rel, ok := tx.RelationByOID(t.OID)
 		if !ok || rel.Table != t {
@@ -107,9 +117,7 @@ func (p *Program) Run(
 	if len(params) != len(p.params) {
 		return "", sqlerr.New("08P01", "statement needs %d parameters, got %d", len(p.params), len(params))
 	}
-	before := env.Ctx
-	env.Ctx = ctx
-	defer func() { env.Ctx = before }()
+	defer env.enter(ctx, tx)()
 	r := &run{ctx: ctx, env: env, tx: tx, emit: emit}
 	r.c, r.values, r.params = &env.Context, env.values(), params
 	if p.slots > 0 {

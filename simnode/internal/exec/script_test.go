@@ -70,7 +70,7 @@ func connect(t *testing.T, dsn string) (*pgconn.PgConn, *[]string) {
 	require.NoError(t, err)
 	notices := new([]string)
 	cfg.OnNotice = func(_ *pgconn.PgConn, n *pgconn.Notice) {
-		*notices = append(*notices, n.Severity+": "+n.Message)
+		*notices = append(*notices, noticeText(n.Severity, n.Message, n.Detail))
 	}
 	conn, err := pgconn.ConnectConfig(t.Context(), cfg)
 	require.NoError(t, err)
@@ -123,7 +123,7 @@ func postgresError(err error) error {
 		return err
 	}
 	return &sqlerr.Error{
-		Code: e.Code, Message: e.Message, Detail: e.Detail, Position: e.Position,
+		Code: e.Code, Message: e.Message, Detail: e.Detail, Hint: e.Hint, Position: e.Position,
 		Schema: e.SchemaName, Table: e.TableName, Column: e.ColumnName, Constraint: e.ConstraintName,
 	}
 }
@@ -155,6 +155,14 @@ func script(d *datadriven.TestData, run func(sql string, params []string) (resul
 		}
 	}
 	return b.String()
+}
+
+func noticeText(severity, message, detail string) string {
+	s := severity + ": " + message
+	if detail != "" {
+		s += "\nDETAIL: " + detail
+	}
+	return s
 }
 
 func report(b *strings.Builder, res result, err error) {
@@ -211,6 +219,9 @@ func errorText(err error) string {
 	s += "\n"
 	if e.Detail != "" {
 		s += "DETAIL: " + e.Detail + "\n"
+	}
+	if e.Hint != "" {
+		s += "HINT: " + e.Hint + "\n"
 	}
 	for _, f := range []struct{ name, value string }{
 		{"table", e.Table}, {"column", e.Column}, {"constraint", e.Constraint},

@@ -12,7 +12,8 @@ import (
 
 // Describe names a key for a person: `table "accounts", key (id)=(7)`. A row
 // without a primary key is `table "log", row 00…`, a descriptor is `relation
-// "accounts"`. What cannot be read is shown as hex, never dropped.
+// "accounts"` or `schema "app"`. A schema other than public is named too. What
+// cannot be read is shown as hex, never dropped.
 func Describe(key message.Key, r catalog.Reader, loc *time.Location) string {
 	tableOID, indexOID, tuple, ok := Split(key)
 	if !ok {
@@ -25,15 +26,23 @@ func Describe(key message.Key, r catalog.Reader, loc *time.Location) string {
 	if !ok || rel.Table == nil {
 		return fmt.Sprintf("table with OID %d, key %x", tableOID, tuple)
 	}
+	name := fullName(rel.Schema, rel.Name)
 	ix := rel.Table.Index(indexOID)
 	if ix == nil {
-		return fmt.Sprintf("table \"%s\", row %x", rel.Name, tuple)
+		return fmt.Sprintf("table \"%s\", row %x", name, tuple)
 	}
 	values, err := DecodeTuple([]byte(tuple), Columns(rel.Table, ix))
 	if err != nil {
-		return fmt.Sprintf("table \"%s\", key %x", rel.Name, tuple)
+		return fmt.Sprintf("table \"%s\", key %x", name, tuple)
 	}
-	return fmt.Sprintf("table \"%s\", key %s", rel.Name, FormatKey(rel.Table, ix, values, loc))
+	return fmt.Sprintf("table \"%s\", key %s", name, FormatKey(rel.Table, ix, values, loc))
+}
+
+func fullName(schema, name string) string {
+	if schema == "" || schema == catalog.SchemaPublic {
+		return name
+	}
+	return schema + "." + name
 }
 
 func describeRelation(indexOID uint32, tuple string, r catalog.Reader, loc *time.Location) string {
@@ -47,12 +56,20 @@ func describeRelation(indexOID uint32, tuple string, r catalog.Reader, loc *time
 		return fmt.Sprintf("relation key %x", tuple)
 	}
 	if ix.Primary {
-		if rel, ok := r.RelationByOID(values[0].(uint32)); ok {
-			return fmt.Sprintf("relation \"%s\"", rel.Name)
+		rel, ok := r.RelationByOID(values[0].(uint32))
+		switch {
+		case !ok:
+			return fmt.Sprintf("relation with OID %d", values[0])
+		case rel.Kind == catalog.KindSchema:
+			return fmt.Sprintf("schema \"%s\"", rel.Name)
 		}
-		return fmt.Sprintf("relation with OID %d", values[0])
+		return fmt.Sprintf("relation \"%s\"", fullName(rel.Schema, rel.Name))
 	}
-	return fmt.Sprintf("relation name \"%s\"", values[len(values)-1])
+	schema, name := values[0].(string), values[1].(string)
+	if schema == "" {
+		return fmt.Sprintf("schema name \"%s\"", name)
+	}
+	return fmt.Sprintf("relation name \"%s\"", fullName(schema, name))
 }
 
 // FormatKey writes columns and values as PostgreSQL's details do: (a, b)=(1, x).

@@ -17,7 +17,7 @@ func filled(b *testing.B, n int32) (*Store, *catalog.Table) {
 	createTable(b, testTable(), s)
 	tx := s.Begin(ReadCommitted, true)
 	defer tx.Finish()
-	table, err := catalog.FindTable(tx, "", "t")
+	table, err := catalog.FindTable(tx, nil, "", "t")
 	if err != nil {
 		b.Fatal(err)
 	}

@@ -87,13 +87,14 @@ func (t *Txn) Relations() []*catalog.Relation {
 	return list
 }
 
-// createRelation stores a new descriptor; a taken name is 42P07.
-func (t *Txn) createRelation(ctx context.Context, rel *catalog.Relation) error {
+// createRelation stores a new descriptor; a taken name is duplicate, a schema that
+// is gone 3F000.
+func (t *Txn) createRelation(ctx context.Context, rel *catalog.Relation, duplicate error) error {
 	if err := t.writable(); err != nil {
 		return err
 	}
 	if _, taken := t.RelationByName(rel.Schema, rel.Name); taken {
-		return catalog.Duplicate(rel.Name)
+		return duplicate
 	}
 	row, err := catalog.EncodeRelation(rel)
 	if err != nil {
@@ -106,15 +107,65 @@ func (t *Txn) createRelation(ctx context.Context, rel *catalog.Relation) error {
 		return err
 	}
 	mark := t.Savepoint()
-	if _, err = t.insert(ctx, catalog.Relations(), row, ownState{row: row, rel: stored}, nil); err == nil {
+	if rel.Kind != catalog.KindSchema {
+		err = t.holdSchema(ctx, rel.Schema)
+	}
+	if err == nil {
+		_, err = t.insert(ctx, catalog.Relations(), row, ownState{row: row, rel: stored}, nil)
+	}
+	if err == nil {
 		return nil
 	}
 	t.RollbackTo(mark)
 	var taken *UniqueViolation
 	if errors.As(err, &taken) {
-		return catalog.Duplicate(rel.Name)
+		return duplicate
 	}
 	return err
+}
+
+// holdSchema keeps a schema from being dropped, here and by any other node, until
+// what is being made in it has committed.
+func (t *Txn) holdSchema(ctx context.Context, name string) error {
+	rel, ok := t.RelationByName("", name)
+	if !ok {
+		return catalog.UndefinedSchema(name)
+	}
+	got, err := t.LockRow(ctx, catalog.Relations(), relationKey(rel.OID), LockOptions{Mode: ForKeyShare})
+	if err != nil {
+		return err
+	}
+	if got.State == Gone {
+		return catalog.UndefinedSchema(name)
+	}
+	return nil
+}
+
+// CreateSchema stores a schema's descriptor. The OID is the caller's to choose. A
+// taken name is 42P06.
+func (t *Txn) CreateSchema(ctx context.Context, s *catalog.Schema) error {
+	return t.createRelation(ctx, s.Relation(), catalog.DuplicateSchema(s.Name))
+}
+
+// LockSchema keeps everybody from making anything in a schema until this transaction
+// has dropped it. In READ COMMITTED the statement sees from here on what was
+// committed before the lock: what the schema holds, it finds after this. That is
+// rule 2 of docs/protocol.md for the key of a parent. A schema that is gone is 3F000.
+func (t *Txn) LockSchema(ctx context.Context, s *catalog.Schema) error {
+	if err := t.writable(); err != nil {
+		return err
+	}
+	got, err := t.LockRow(ctx, catalog.Relations(), relationKey(s.OID), LockOptions{Mode: ForUpdate})
+	if err != nil {
+		return err
+	}
+	if got.State == Gone {
+		return catalog.UndefinedSchema(s.Name)
+	}
+	if t.iso == ReadCommitted {
+		t.SetSnapshot(t.appliedNow())
+	}
+	return nil
 }
 
 // CreateTable stores a table's descriptor and the names of its indexes. OIDs and
@@ -124,12 +175,12 @@ func (t *Txn) CreateTable(ctx context.Context, table *catalog.Table) error {
 	mark := t.Savepoint()
 	err := t.createRelation(ctx, &catalog.Relation{
 		OID: table.OID, Schema: table.Schema, Name: table.Name, Kind: catalog.KindTable, Table: table,
-	})
+	}, catalog.Duplicate(table.Name))
 	for i := 0; err == nil && i < len(table.Indexes); i++ {
 		ix := &table.Indexes[i]
 		err = t.createRelation(ctx, &catalog.Relation{
 			OID: ix.OID, Schema: table.Schema, Name: ix.Name, Kind: catalog.KindIndex, IndexOf: table.OID,
-		})
+		}, catalog.Duplicate(ix.Name))
 	}
 	if err != nil {
 		t.RollbackTo(mark)
@@ -141,7 +192,7 @@ func (t *Txn) CreateTable(ctx context.Context, table *catalog.Table) error {
 func (t *Txn) CreateSequence(ctx context.Context, s *catalog.Sequence) error {
 	return t.createRelation(ctx, &catalog.Relation{
 		OID: s.OID, Schema: s.Schema, Name: s.Name, Kind: catalog.KindSequence, Sequence: s,
-	})
+	}, catalog.Duplicate(s.Name))
 }
 
 // ReplaceSequence stores a changed descriptor of a sequence, such as setval makes.
@@ -182,7 +233,8 @@ func (t *Txn) lockRelation(ctx context.Context, oid uint32) error {
 }
 
 // DropRelation removes a table with its indexes and the sequences that its columns
-// own, or a sequence. The rows of a table go when no snapshot can see them.
+// own, a sequence, or a schema, which must be locked (LockSchema) and empty. The
+// rows of a table go when no snapshot can see them.
 func (t *Txn) DropRelation(ctx context.Context, oid uint32) error {
 	rel, ok := t.RelationByOID(oid)
 	if !ok {

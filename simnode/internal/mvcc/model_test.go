@@ -105,7 +105,7 @@ func newMachine(t *rapid.T) *machine {
 	createTable(t, testTable(), m.stores[:]...)
 	tx := m.stores[0].Begin(ReadCommitted, true)
 	defer tx.Finish()
-	table, err := catalog.FindTable(tx, "", "t")
+	table, err := catalog.FindTable(tx, nil, "", "t")
 	require.NoError(t, err)
 	m.table = table
 	m.firstLSN = m.stores[0].Applied()

@@ -39,13 +39,20 @@ type identity struct {
 	inc  message.Incarnation
 }
 
-// NewStore makes an empty cache that holds the system table only.
+// NewStore makes the cache of an empty database: it holds the system table with the
+// descriptors that every database begins with.
 func NewStore() *Store {
 	s := &Store{locks: lock.NewManager(), pins: make(map[*Txn]message.LSN)}
 	s.identity.Store(&identity{})
-	s.tables.Store(&map[uint32]*tableData{
-		catalog.RelationsOID: newTableData(catalog.Relations(), nil),
-	})
+	system := newTableData(catalog.Relations(), nil)
+	for _, rel := range catalog.Initial() {
+		row, err := catalog.EncodeRelation(rel)
+		if err != nil {
+			panic(err) // they are our own
+		}
+		system.push(relationKey(rel.OID), &version{row: row, rel: rel, tuples: tuplesOf(system.table, row)})
+	}
+	s.tables.Store(&map[uint32]*tableData{catalog.RelationsOID: system})
 	return s
 }
 

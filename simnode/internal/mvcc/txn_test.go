@@ -30,7 +30,7 @@ func newFixture(t *testing.T) *fixture {
 	createTable(t, testTable(), f.store)
 	tx := f.begin(ReadCommitted)
 	defer tx.Finish()
-	table, err := catalog.FindTable(tx, "", "t")
+	table, err := catalog.FindTable(tx, nil, "", "t")
 	require.NoError(t, err)
 	f.table = table
 	return f

@@ -57,6 +57,10 @@ func fieldFeature(node, field string) string {
 		return "OVERRIDING VALUE"
 	case "InferClause.where_clause", "IndexStmt.where_clause":
 		return "a partial index"
+	case "CreateSchemaStmt.authrole":
+		return "CREATE SCHEMA … AUTHORIZATION"
+	case "CreateSchemaStmt.schema_elts":
+		return "CREATE SCHEMA with elements"
 	case "ResTarget.indirection":
 		return "a subscript or field in a target column"
 	case "RangeFunction.ordinality":

@@ -114,12 +114,25 @@ func constraintFeature(c pgquery.ConstrType) string {
 	}
 }
 
-func (t *translator) drop(s *pgquery.DropStmt) *ast.DropTable {
+func (t *translator) createSchema(s *pgquery.CreateSchemaStmt) *ast.CreateSchema {
+	t.carry(s, "schemaname", "if_not_exists")
+	return &ast.CreateSchema{Name: s.Schemaname, IfNotExists: s.IfNotExists}
+}
+
+func (t *translator) drop(s *pgquery.DropStmt) (ast.Node, ast.Kind) {
 	t.carry(s, "objects", "remove_type", "behavior", "missing_ok")
-	if s.RemoveType != pgquery.ObjectType_OBJECT_TABLE {
-		t.unsupported("DROP " + words(dropped(s.RemoveType)))
-		return nil
+	switch s.RemoveType {
+	case pgquery.ObjectType_OBJECT_TABLE:
+		return t.dropTable(s), ast.KindDropTable
+	case pgquery.ObjectType_OBJECT_SCHEMA:
+		cascade := s.Behavior == pgquery.DropBehavior_DROP_CASCADE
+		return &ast.DropSchema{Names: t.names(s.Objects), IfExists: s.MissingOk, Cascade: cascade}, ast.KindDropSchema
 	}
+	t.unsupported("DROP " + words(dropped(s.RemoveType)))
+	return nil, ast.KindUnknown
+}
+
+func (t *translator) dropTable(s *pgquery.DropStmt) *ast.DropTable {
 	out := &ast.DropTable{IfExists: s.MissingOk}
 	for _, n := range s.Objects {
 		schema, name := t.qualified(t.list(n))
@@ -136,8 +149,6 @@ func dropped(kind pgquery.ObjectType) string {
 		return "Sequence"
 	case pgquery.ObjectType_OBJECT_VIEW:
 		return "View"
-	case pgquery.ObjectType_OBJECT_SCHEMA:
-		return "Schema"
 	case pgquery.ObjectType_OBJECT_TYPE:
 		return "Type"
 	case pgquery.ObjectType_OBJECT_FUNCTION:

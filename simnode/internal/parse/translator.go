@@ -70,7 +70,9 @@ func (t *translator) command(n *pgquery.Node) (ast.Node, ast.Kind) {
 	case *pgquery.Node_CreateStmt:
 		return t.createTable(s.CreateStmt), ast.KindCreateTable
 	case *pgquery.Node_DropStmt:
-		return t.drop(s.DropStmt), ast.KindDropTable
+		return t.drop(s.DropStmt)
+	case *pgquery.Node_CreateSchemaStmt:
+		return t.createSchema(s.CreateSchemaStmt), ast.KindCreateSchema
 	case *pgquery.Node_TruncateStmt:
 		return t.truncate(s.TruncateStmt), ast.KindTruncate
 	}

@@ -30,6 +30,7 @@ const (
 	keyIdleInTx         = "idle_in_transaction_session_timeout"
 	keyIdleSession      = "idle_session_timeout"
 	keyLockTimeout      = "lock_timeout"
+	keySearchPath       = "search_path"
 	keyStatementTimeout = "statement_timeout"
 	keyTimeZone         = "timezone"
 	keyTxDeferrable     = "transaction_deferrable"
@@ -84,7 +85,7 @@ func effective() []definition {
 		{keyIdleSession, "0", false, millis, "Sets the maximum allowed idle time between queries, when not in a transaction."},
 		{"IntervalStyle", "postgres", true, checkOnly("postgres", "postgres_verbose", "sql_standard", "iso_8601"), "Sets the display format for interval values."},
 		{keyLockTimeout, "0", false, millis, "Sets the maximum allowed duration of any wait for a lock."},
-		{"search_path", `"$user", public`, false, checkSearchPath, "Sets the schema search order for names that are not schema-qualified."},
+		{keySearchPath, `"$user", public`, false, checkSearchPath, "Sets the schema search order for names that are not schema-qualified."},
 		{keyStatementTimeout, "0", false, millis, "Sets the maximum allowed duration of any statement."},
 		{"TimeZone", "UTC", true, checkTimeZone, "Sets the time zone for displaying and interpreting time stamps."},
 		{keyTxDeferrable, "off", false, checkBool, "Whether to defer a read-only serializable transaction until it can be executed with no possible serialization failures."},

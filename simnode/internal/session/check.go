@@ -245,14 +245,3 @@ func checkDateStyle(name, value string) (string, error) {
 	}
 	return "ISO, " + order, nil
 }
-
-// checkSearchPath takes every path on which unqualified names mean the schema
-// public, since that is the only one there is.
-func checkSearchPath(name, value string) (string, error) {
-	for _, part := range strings.Split(value, ",") {
-		if part = strings.Trim(strings.TrimSpace(part), `"`); part == "public" {
-			return value, nil
-		}
-	}
-	return "", sqlerr.Unsupported(fmt.Sprintf("%s = '%s', which leaves out the schema public,", name, value))
-}

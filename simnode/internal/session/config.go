@@ -48,8 +48,9 @@ type Program interface {
 	Columns() []Column
 	// ReadOnly is false for a statement that writes or locks rows.
 	ReadOnly() bool
-	// Valid reports whether the tables that the program uses are unchanged.
-	Valid(tx *mvcc.Txn) bool
+	// Valid reports whether the tables that the program uses, and the search path
+	// by which it found them, are unchanged.
+	Valid(env *Env, tx *mvcc.Txn) bool
 	// Fold raises what PostgreSQL finds wrong while it plans: constant parts that
 	// fail, the parameters being constants.
 	Fold(env *Env, params []types.Datum) error

@@ -36,6 +36,7 @@ func (s *Session) refreshEnv(ctx context.Context) {
 	s.env.TxTime = s.tx.began
 	s.env.StmtTime = now()
 	s.env.Location = s.settings.cached.style.Location
+	s.env.Path = s.settings.cached.path
 }
 
 // currentSetting is current_setting().
@@ -101,7 +102,7 @@ func (s *Session) sequenceNamed(text, writes string) (*catalog.Sequence, *mvcc.T
 		schema = parts[0]
 	}
 	txn := s.data()
-	seq, err := catalog.FindSequence(txn, schema, parts[len(parts)-1])
+	seq, err := catalog.FindSequence(txn, s.settings.cached.path, schema, parts[len(parts)-1])
 	if err == nil && writes != "" && s.tx.readOnly {
 		err = sqlerr.New("25006", "cannot execute %s in a read-only transaction", writes)
 	}

@@ -38,7 +38,7 @@ func (s *Session) compile(ctx context.Context, p *prepared) error {
 // revalidate makes the program anew if a table that it uses has changed. What the
 // client was told of the result must still be true.
 func (s *Session) revalidate(p *prepared, txn *mvcc.Txn) error {
-	if p.program.Valid(txn) {
+	if p.program.Valid(&s.env, txn) {
 		return nil
 	}
 	program, err := s.cfg.Engine.Prepare(&s.env, txn, *p.stmt, p.params)

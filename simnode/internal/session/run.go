@@ -30,10 +30,10 @@ func (s *Session) run(ctx context.Context, x execution) (string, error) {
 	if err != nil {
 		return "", err
 	}
+	s.refreshEnv(ctx)
 	if err := s.revalidate(p, txn); err != nil {
 		return "", err
 	}
-	s.refreshEnv(ctx)
 	txn.SetLockTimeout(s.settings.cached.lockTimeout)
 	rows := &rowSink{session: s, ctx: ctx, x: &x, buffering: x.hold != nil || !p.program.ReadOnly()}
 	if x.describe {

@@ -35,12 +35,11 @@ func (f *Factory) Open(ctx context.Context, start Startup) (*Session, error) {
 		cfg:      &f.cfg,
 		start:    start,
 		base:     ctx,
-		settings: newSettings(f.defs),
+		settings: newSettings(f.defs, start.User),
 		block:    blockIdle,
 		prepared: map[string]*prepared{},
 		portals:  map[string]*portal{},
 	}
-	s.settings.start[keyAuthorized] = start.User
 	for _, p := range start.Settings {
 		if err := s.settings.begin(p.Name, p.Value); err != nil {
 			return nil, err

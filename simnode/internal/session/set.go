@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/anywriter/anywriter/simnode/internal/ast"
+	"github.com/anywriter/anywriter/simnode/internal/catalog"
 	"github.com/anywriter/anywriter/simnode/internal/sqlerr"
 	"github.com/anywriter/anywriter/simnode/internal/types"
 )
@@ -57,27 +58,13 @@ func (s *Session) joined(node *ast.Set) (string, error) {
 	case "search_path":
 		quoted := make([]string, len(node.Values))
 		for i, v := range node.Values {
-			quoted[i] = quoteIdentifier(v)
+			quoted[i] = catalog.QuoteIdentifier(v)
 		}
 		return strings.Join(quoted, ", "), nil
 	case "datestyle":
 		return strings.Join(node.Values, ", "), nil
 	}
 	return "", sqlerr.New("22023", "SET %s takes only one argument", node.Name)
-}
-
-// quoteIdentifier quotes a name where it must be.
-func quoteIdentifier(name string) string {
-	plain := name != ""
-	for i, r := range name {
-		if r != '_' && (r < 'a' || r > 'z') && (i == 0 || r != '$' && (r < '0' || r > '9')) {
-			plain = false
-		}
-	}
-	if plain {
-		return name
-	}
-	return `"` + strings.ReplaceAll(name, `"`, `""`) + `"`
 }
 
 // assign gives a setting a value.

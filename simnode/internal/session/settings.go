@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/anywriter/anywriter/simnode/internal/catalog"
 	"github.com/anywriter/anywriter/simnode/internal/sqlerr"
 )
 
@@ -29,14 +30,17 @@ type view struct {
 	style                         Style
 	minLevel                      int
 	isolation                     string
+	path                          catalog.Path
 	readOnly, deferrable          bool
 }
 
 // mark is the values at some point of a transaction.
 type settingsMark struct{ session, local map[string]string }
 
-func newSettings(defs catalogue) *settings {
-	s := &settings{defs: defs, start: map[string]string{}, told: map[string]string{}, dirty: true}
+// newSettings gives the settings of a user's session before the client has wished
+// for anything.
+func newSettings(defs catalogue, user string) *settings {
+	s := &settings{defs: defs, start: map[string]string{keyAuthorized: user}, told: map[string]string{}, dirty: true}
 	s.refresh()
 	return s
 }
@@ -202,6 +206,7 @@ func (s *settings) refresh() {
 		},
 		minLevel:   noticeLevel(s.value(keyClientMin)),
 		isolation:  s.value(keyDefaultIsolation),
+		path:       searchPath(s.value(keySearchPath), s.value(keyAuthorized)),
 		readOnly:   s.value(keyDefaultReadOnly) == "on",
 		deferrable: s.value(keyDefaultDefer) == "on",
 	}

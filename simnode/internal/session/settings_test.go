@@ -7,10 +7,11 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/anywriter/anywriter/simnode/internal/catalog"
 	"github.com/anywriter/anywriter/simnode/internal/sqlerr"
 )
 
-func testSettings() *settings { return newSettings(newCatalogue("c", "1", "dev")) }
+func testSettings() *settings { return newSettings(newCatalogue("c", "1", "dev"), "me") }
 
 func assign(t *testing.T, s *settings, name, value string, local bool) {
 	t.Helper()
@@ -88,7 +89,8 @@ func TestValues(t *testing.T) {
 		{"application_name", "a\tb", "a?b"},
 		{"application_name", strings.Repeat("x", 80), strings.Repeat("x", 63)},
 		{"search_path", `"$user", public`, `"$user", public`},
-		{"search_path", "", "0A000 search_path = '', which leaves out the schema public, is not supported by the simulated cluster"},
+		{"search_path", "", ""},
+		{"search_path", "a b", "22023 invalid value for parameter \"search_path\": \"a b\""},
 		{"client_encoding", "latin1", "22023 invalid value for parameter \"client_encoding\": \"latin1\""},
 		{"a.b", "x", "x"},
 		{"a.", "x", "42704 unrecognized configuration parameter \"a.\""},
@@ -104,6 +106,26 @@ func TestValues(t *testing.T) {
 		}
 		require.Equal(t, c.want, got, "%s = %q", c.name, c.value)
 	}
+}
+
+func TestSearchPath(t *testing.T) {
+	for value, want := range map[string]catalog.Path{
+		``:                                  {},
+		` a , "B""c" ,"$user",$user`:        {"a", `B"c`, "me", "me"},
+		`"a, b"`:                            {"a, b"},
+		`""`:                                {""},
+		"A\t,\nb":                           {"a", "b"},
+		`"` + strings.Repeat("x", 70) + `"`: {strings.Repeat("x", 63)},
+	} {
+		s := testSettings()
+		assign(t, s, "search_path", value, false)
+		require.Equal(t, want, s.cached.path, value)
+	}
+	for _, value := range []string{"a b", "a,", ",a", "a,,b", `"a`, `"a" b`, ","} {
+		_, _, err := testSettings().check("search_path", value)
+		require.ErrorContains(t, err, "invalid value for parameter \"search_path\"", value)
+	}
+	require.Equal(t, catalog.Path{"me", "public"}, testSettings().cached.path)
 }
 
 func TestTimeZones(t *testing.T) {
@@ -141,10 +163,6 @@ func TestNames(t *testing.T) {
 			require.Equal(t, want, got, text)
 		}
 	}
-	require.Equal(t, `"A"`, quoteIdentifier("A"))
-	require.Equal(t, `"a""b"`, quoteIdentifier(`a"b`))
-	require.Equal(t, `a_1$`, quoteIdentifier("a_1$"))
-	require.Equal(t, `""`, quoteIdentifier(""))
 	require.Equal(t, "INSERT 0 3", countedTag("INSERT 0 7", 3))
 	require.Equal(t, "SHOW", countedTag("SHOW", 3))
 }

@@ -181,7 +181,11 @@ func (s *Session) prepareCommand(ctx context.Context, node *ast.Prepare) error {
 	if _, taken := s.prepared[node.Name]; taken {
 		return sqlerr.New("42P05", "prepared statement \"%s\" already exists", node.Name)
 	}
-	given, err := exec.TypeOIDs(node.Types)
+	txn, err := s.snapshot(ctx)
+	if err != nil {
+		return err
+	}
+	given, err := exec.TypeOIDs(txn, node.Types)
 	if err != nil {
 		return err
 	}
