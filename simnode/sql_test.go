@@ -145,6 +145,21 @@ func TestConflictNamesTableKeyAndWinner(t *testing.T) {
 	}
 }
 
+// TestConflictWithDrop holds that a conflict names the table also when the
+// winner has dropped it.
+func TestConflictWithDrop(t *testing.T) {
+	_, a, b, _ := trio(t, simnode.Config{InMemory: true})
+	for _, loser := range []string{"insert into gone values (2)", "update gone set id = 3", "select * from gone for update"} {
+		exec(t, a, "create table gone(id int primary key)")
+		exec(t, a, "insert into gone values (1)")
+		exec(t, b, "begin isolation level repeatable read")
+		exec(t, b, loser)
+		exec(t, a, "drop table gone")
+		e := fails(t, b, "40001", "commit")
+		require.Regexp(t, `^Conflict on (relation|table) "gone"(, key \(id\)=\(\d\))?: transaction 1\.\d+/\d+ committed it at LSN \d+\.$`, e.Detail, loser)
+	}
+}
+
 func TestUniqueKeyTakenOnAnotherNode(t *testing.T) {
 	_, a, b, _ := trio(t, simnode.Config{InMemory: true})
 	exec(t, a, "create table u(id int primary key, mail text unique)")

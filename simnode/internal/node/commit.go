@@ -100,8 +100,8 @@ func (c *core) result(r origin.Result, now time.Duration) {
 			c.certify.Abort(r.TxID)
 		}
 		delete(c.pending, r.TxID)
-		c.events = append(c.events, event{txid: r.TxID, released: true})
-		c.tell(p, r)
+		c.events = append(c.events, event{txid: r.TxID, released: true, done: !p.told, result: r})
+		p.told = true
 	}
 }
 

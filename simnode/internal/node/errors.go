@@ -2,11 +2,8 @@ package node
 
 import (
 	"fmt"
-	"time"
 
-	"github.com/anywriter/anywriter/simnode/internal/index"
 	"github.com/anywriter/anywriter/simnode/internal/message"
-	"github.com/anywriter/anywriter/simnode/internal/mvcc"
 	"github.com/anywriter/anywriter/simnode/internal/origin"
 	"github.com/anywriter/anywriter/simnode/internal/sqlerr"
 )
@@ -41,12 +38,12 @@ func errNoBlock(r *origin.Result) error {
 }
 
 // outcome turns the result of a commit into what the session returns.
-func (n *Node) outcome(r *origin.Result) (message.LSN, error) {
+func (n *Node) outcome(r *answer) (message.LSN, error) {
 	switch r.Outcome {
 	case origin.Committed:
 		return r.LSN, nil
 	case origin.Rejected:
-		return 0, sqlerr.Conflict().WithDetail("%s", n.conflict(r))
+		return 0, sqlerr.Conflict().WithDetail("%s", r.conflict())
 	case origin.NoMajority:
 		return 0, sqlerr.Conflict().WithDetail("no majority of votes")
 	case origin.Refused:
@@ -60,26 +57,18 @@ func (n *Node) outcome(r *origin.Result) (message.LSN, error) {
 }
 
 // conflict names what a transaction lost against: table, key and winner.
-func (n *Node) conflict(r *origin.Result) string {
-	key := n.describe(r.Key)
+func (r *answer) conflict() string {
 	switch r.Reason {
 	case message.RejectTooOld:
 		return fmt.Sprintf("The transaction began too long ago to tell whether %s has changed since: "+
-			"what happened before LSN %d is forgotten.", key, r.WinnerLSN)
+			"what happened before LSN %d is forgotten.", r.key, r.WinnerLSN)
 	case message.RejectReserved:
-		return fmt.Sprintf("Conflict on %s: transaction %v is committing it.", key, r.Winner)
+		return fmt.Sprintf("Conflict on %s: transaction %v is committing it.", r.key, r.Winner)
 	default:
 		winner := "another transaction"
 		if !r.Winner.IsZero() {
 			winner = fmt.Sprintf("transaction %v", r.Winner)
 		}
-		return fmt.Sprintf("Conflict on %s: %s committed it at LSN %d.", key, winner, r.WinnerLSN)
+		return fmt.Sprintf("Conflict on %s: %s committed it at LSN %d.", r.key, winner, r.WinnerLSN)
 	}
-}
-
-// describe gives a key's readable form, as of what is applied now.
-func (n *Node) describe(key message.Key) string {
-	tx := n.store.Begin(mvcc.ReadCommitted, true)
-	defer tx.Finish()
-	return index.Describe(key, tx, time.UTC)
 }

@@ -6,8 +6,10 @@ import (
 	"time"
 
 	"github.com/anywriter/anywriter/simnode/internal/fabric"
+	"github.com/anywriter/anywriter/simnode/internal/index"
 	"github.com/anywriter/anywriter/simnode/internal/message"
 	"github.com/anywriter/anywriter/simnode/internal/mvcc"
+	"github.com/anywriter/anywriter/simnode/internal/origin"
 	"github.com/anywriter/anywriter/simnode/internal/sequence"
 )
 
@@ -169,6 +171,12 @@ func (n *Node) tell(e *event) {
 	if t == nil {
 		return
 	}
+	a := answer{Result: e.result}
+	if e.done && t.tx != nil && e.result.Outcome == origin.Rejected {
+		// As the transaction saw it: the winner may have dropped the table, and
+		// once the transaction is finished nobody knows its name.
+		a.key = index.Describe(e.result.Key, t.tx, time.UTC)
+	}
 	if e.released {
 		t.released = true
 		if t.tx != nil {
@@ -177,7 +185,7 @@ func (n *Node) tell(e *event) {
 	}
 	if e.done {
 		t.answered = true
-		t.reply <- e.result
+		t.reply <- a
 	}
 	if t.released && t.answered {
 		delete(n.tickets, e.txid)

@@ -17,10 +17,16 @@ import (
 type ticket struct {
 	tx    *mvcc.Txn // nil for a sequence block
 	txid  message.TxID
-	reply chan origin.Result // has room for the one answer
+	reply chan answer // has room for the one answer
 
 	// loop's own:
 	released, answered bool
+}
+
+// answer is the outcome that a session hears of.
+type answer struct {
+	origin.Result
+	key string // what it lost, in words, if it lost against another transaction
 }
 
 // stableWait is a statement that waits for its snapshot to become stable.
@@ -192,7 +198,7 @@ func (n *Node) Commit(ctx context.Context, tx *mvcc.Txn) (message.LSN, error) {
 		return lsn, nil
 	}
 	keys, writes := tx.Proposal()
-	t := &ticket{tx: tx, reply: make(chan origin.Result, 1)}
+	t := &ticket{tx: tx, reply: make(chan answer, 1)}
 	n.inbox.put(item{run: func(now time.Duration) {
 		t.txid = n.core.commit(keys, writes, time.Now().UTC(), now)
 		n.tickets[t.txid] = t
@@ -207,7 +213,7 @@ func (n *Node) Commit(ctx context.Context, tx *mvcc.Txn) (message.LSN, error) {
 // await waits for the answer to a ticket. A cancelled context gives the transaction
 // up if nothing was appended yet; otherwise only the storage can tell, and the wait
 // goes on until it does or patience ends.
-func (n *Node) await(ctx context.Context, t *ticket) (origin.Result, error) {
+func (n *Node) await(ctx context.Context, t *ticket) (answer, error) {
 	cancelled := ctx.Done()
 	for {
 		select {
@@ -223,7 +229,7 @@ func (n *Node) await(ctx context.Context, t *ticket) (origin.Result, error) {
 			case r := <-t.reply:
 				return r, nil
 			default:
-				return origin.Result{}, errGone()
+				return answer{}, errGone()
 			}
 		}
 	}
@@ -235,7 +241,7 @@ func (n *Node) fetchBlock(ctx context.Context, seq uint32, count int64) (int64, 
 	if err := n.gate(ctx); err != nil {
 		return 0, err
 	}
-	t := &ticket{reply: make(chan origin.Result, 1)}
+	t := &ticket{reply: make(chan answer, 1)}
 	n.inbox.put(item{run: func(now time.Duration) {
 		t.txid = n.core.allocate(seq, 0, count, now)
 		n.tickets[t.txid] = t
@@ -243,7 +249,7 @@ func (n *Node) fetchBlock(ctx context.Context, seq uint32, count int64) (int64, 
 	select {
 	case r := <-t.reply:
 		if r.Outcome != origin.Allocated {
-			return 0, errNoBlock(&r)
+			return 0, errNoBlock(&r.Result)
 		}
 		return r.First, nil
 	case <-ctx.Done():
