@@ -1,6 +1,8 @@
 package analyze
 
 import (
+	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/anywriter/anywriter/simnode/internal/builtin"
@@ -42,10 +44,19 @@ func unsupportedOperator(name string, candidates []*builtin.Operator, inputs []t
 	if len(candidates) == 0 && isPostgresOperator(name) {
 		return sqlerr.Unsupported("operator " + name).At(position)
 	}
-	if len(inputs) != 2 || name != "+" && name != "-" {
+	if !postgresAccepts(postgresOperatorSignatures, name, inputs) {
 		return nil
 	}
-	l, r := inputs[0], inputs[1]
+	if len(inputs) == 2 && (name == "+" || name == "-") {
+		if err := unsupportedOperand(name, inputs[0], inputs[1], position); err != nil {
+			return err
+		}
+	}
+	return sqlerr.Unsupported("operator " + operatorText(name, inputs)).At(position)
+}
+
+// unsupportedOperand names the type that + or - would need.
+func unsupportedOperand(name string, l, r types.OID, position int32) error {
 	if name == "-" && l == types.Unknown && (r == types.Text || r == types.Varchar) {
 		return sqlerr.Unsupported("type jsonb").At(position) // its "without this key"
 	}
@@ -69,4 +80,74 @@ func isPostgresOperator(name string) bool {
 		return true
 	}
 	return false
+}
+
+// postgresAccepts reports whether PostgreSQL 15 has a function or operator of that
+// name which takes the input types as they are or by implicit casts. A table is
+// one line per name: the name, a space, and the signatures between bars, each a
+// list of type OIDs; a star repeats the type before it.
+func postgresAccepts(table, name string, inputs []types.OID) bool {
+	_, rest, found := strings.Cut(table, "\n"+name+" ")
+	if !found {
+		return false
+	}
+	line, _, _ := strings.Cut(rest, "\n")
+	for _, signature := range strings.Split(line, "|") {
+		if signatureFits(signature, inputs) {
+			return true
+		}
+	}
+	return false
+}
+
+// prefersText reports whether PostgreSQL would choose, for an untyped literal, a
+// function of that name that takes text where the chosen one doesn't: a signature
+// that the cluster may lack (rule 4.e of "Function Type Resolution").
+func prefersText(name string, inputs, chosen []types.OID) bool {
+	for i, in := range inputs {
+		if in != types.Unknown || i >= len(chosen) {
+			continue
+		}
+		switch chosen[i] {
+		case types.Text, types.Varchar, types.Name, types.Any, types.AnyElement, types.AnyNonArray:
+			continue
+		}
+		asText := slices.Clone(inputs)
+		asText[i] = types.Text
+		if postgresAccepts(postgresFunctionSignatures, name, asText) {
+			return true
+		}
+	}
+	return false
+}
+
+func signatureFits(signature string, inputs []types.OID) bool {
+	repeated := strings.HasSuffix(signature, "*")
+	params := strings.FieldsFunc(strings.TrimSuffix(signature, "*"), func(r rune) bool { return r == ',' })
+	if repeated {
+		for len(params) < len(inputs) {
+			params = append(params, params[len(params)-1])
+		}
+	}
+	if len(params) != len(inputs) {
+		return false
+	}
+	for i, in := range inputs {
+		if in != types.Unknown && !takesAnything(params[i]) &&
+			!strings.Contains(postgresImplicitCasts, " "+strconv.FormatUint(uint64(in), 10)+">"+params[i]+" ") {
+			return false
+		}
+	}
+	return true
+}
+
+// takesAnything reports whether a parameter takes every type that is no array:
+// anyelement, anynonarray, any, anycompatible and anycompatiblenonarray.
+func takesAnything(param string) bool {
+	switch param {
+	case "2283", "2776", "2276", "5077", "5079":
+		return true
+	default:
+		return false
+	}
 }

@@ -36,6 +36,9 @@ func (s *scope) call(e *ast.Func) (Expr, error) {
 			return s.coerce(args[0], to, types.Explicit, ast.Locate(e.Args[0]))
 		}
 	}
+	if ok && prefersText(e.Name, inputs, c.args) {
+		return nil, sqlerr.Unsupported("function " + callText(e.Name, inputs)).At(e.Position())
+	}
 	if !ok {
 		return nil, s.noFunction(e, inputs)
 	}
@@ -107,6 +110,9 @@ func (s *scope) noFunction(e *ast.Func, inputs []types.OID) error {
 			inputs = append(inputs, x.Type())
 		}
 	}
+	if postgresAccepts(postgresFunctionSignatures, e.Name, inputs) {
+		return sqlerr.Unsupported("function " + callText(e.Name, inputs)).At(e.Position())
+	}
 	name := e.Name
 	if e.Schema != "" {
 		name = e.Schema + "." + name
@@ -132,6 +138,9 @@ func (s *scope) fromFunction(e *ast.Func) (*Func, error) {
 	c, ok, err := resolveCall(e.Name, inputs, e.Position())
 	if err != nil {
 		return nil, err
+	}
+	if ok && prefersText(e.Name, inputs, c.args) {
+		return nil, sqlerr.Unsupported("function " + callText(e.Name, inputs)).At(e.Position())
 	}
 	if !ok {
 		return nil, s.noFunction(e, inputs)

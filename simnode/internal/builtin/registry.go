@@ -104,6 +104,21 @@ func Functions(name string) []*Function { return shared().functions[name] }
 // must not be changed.
 func Aggregates(name string) []*Aggregate { return shared().aggregates[name] }
 
+// Names lists the names of all operators, and of all functions and aggregates.
+func Names() (operators, functions []string) {
+	r := shared()
+	for name := range r.operators {
+		operators = append(operators, name)
+	}
+	for name := range r.functions {
+		functions = append(functions, name)
+	}
+	for name := range r.aggregates {
+		functions = append(functions, name)
+	}
+	return operators, functions
+}
+
 func (r *Registry) operator(name string, left, right, result types.OID, fn func(c *Context, l, r types.Datum) (types.Datum, error)) {
 	r.operators[name] = append(r.operators[name], &Operator{
 		Name: name, Left: left, Right: right, Result: result, Volatility: Immutable, Strict: true, Fn: fn,

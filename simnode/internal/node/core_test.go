@@ -120,7 +120,6 @@ func TestFailedNodeTakesNoPart(t *testing.T) {
 	id := c.commit([]message.KeyRef{{Key: "k", Mode: message.ModeWritten}}, nil, time.Time{}, 0)
 	require.Empty(t, c.out)
 	require.Equal(t, []event{
-		{txid: id, released: true},
-		{txid: id, done: true, result: origin.Result{TxID: id, Outcome: origin.NoMajority}},
+		{txid: id, released: true, done: true, result: origin.Result{TxID: id, Outcome: origin.NoMajority}},
 	}, c.events)
 }
