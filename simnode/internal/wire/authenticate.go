@@ -70,7 +70,7 @@ func (c *conn) saslInitial() ([]byte, error) {
 	}
 	response := b.take(int(size), "initial response")
 	if err := b.err(); err != nil {
-		return nil, err
+		return nil, fatal(err)
 	}
 	return response, nil
 }

@@ -15,6 +15,7 @@ import (
 	"github.com/jackc/pgx/v5/pgproto3"
 	"github.com/stretchr/testify/require"
 
+	"github.com/anywriter/anywriter/internal/pgtest"
 	"github.com/anywriter/anywriter/simnode/internal/auth"
 	"github.com/anywriter/anywriter/simnode/internal/session"
 	"github.com/anywriter/anywriter/simnode/internal/wire"
@@ -262,6 +263,29 @@ func TestMalformed(t *testing.T) {
 		{"too long for its kind", "Sync message of 10001 bytes is too long, allowed are 10000", []byte("S\x00\x00\x27\x15")},
 		{"header cut off", "incomplete message header from client", []byte("Q\x00\x00")},
 		{"body cut off", "incomplete Query message from client", []byte("Q\x00\x00\x00\x10sel")},
+		{"password", "unexpected password message: authentication is over", frame('p', "x")},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			r := rawDial(t, f.addr())
+			r.send(packet(version30, startBody), c.send)
+			require.NoError(t, r.Conn.(*net.TCPConn).CloseWrite())
+			require.Equal(t, "AuthenticationOk\nReadyForQuery I\nErrorResponse FATAL 08P01 "+c.want, r.rest())
+		})
+	}
+}
+
+// TestMalformedBodies sends messages that are framed well and make no sense, each
+// behind a statement of a transaction and before others, to the simulator and to a
+// real PostgreSQL: both must answer with the same kinds of messages, severities and
+// codes, and go on.
+func TestMalformedBodies(t *testing.T) {
+	pg := pgtest.Start(t, pgtest.Options{})
+	ours := serve(t, options{})
+	prepare := frame('P', "b\x00select $1::text\x00\x00\x00")
+	for _, c := range []struct {
+		name, want string
+		send       []byte
+	}{
 		{"Query without end", "invalid Query message: query string is not terminated", frame('Q', "select")},
 		{"Query with more", "invalid Query message: 1 bytes are left over", frame('Q', "select\x00x")},
 		{"empty Query body", "invalid Query message: query string is not terminated", frame('Q', "")},
@@ -282,19 +306,39 @@ func TestMalformed(t *testing.T) {
 		{"Execute without rows", "invalid Execute message: number of rows is cut off", frame('E', "a\x00\x00")},
 		{"Sync with a body", "invalid Sync message: 1 bytes are left over", frame('S', "x")},
 		{"Flush with a body", "invalid Flush message: 1 bytes are left over", frame('H', "x")},
-		{"Terminate with a body", "invalid Terminate message: 1 bytes are left over", frame('X', "x")},
-		{"password", "unexpected password message: authentication is over", frame('p', "x")},
-		{"CopyData", "unexpected CopyData message: no COPY is in progress", frame('d', "x")},
-		{"CopyDone", "unexpected CopyDone message: no COPY is in progress", frame('c', "")},
-		{"CopyFail", "unexpected CopyFail message: no COPY is in progress", frame('f', "x\x00")},
+		{"Terminate with a body", "", frame('X', "x")},
+		{"CopyData", "", frame('d', "x")},
+		{"CopyDone", "", frame('c', "")},
+		{"CopyFail", "", frame('f', "x\x00")},
+		{"CopyFail without end", "", frame('f', "x")},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			r := rawDial(t, f.addr())
-			r.send(packet(version30, startBody), c.send)
-			require.NoError(t, r.Conn.(*net.TCPConn).CloseWrite())
-			require.Equal(t, "AuthenticationOk\nReadyForQuery I\nErrorResponse FATAL 08P01 "+c.want, r.rest())
+			for _, before := range [][]byte{nil, frame('Q', "begin\x00"), frame('P', "\x00nonsense\x00\x00\x00")} {
+				var got [2]string
+				for i, addr := range []string{ours.addr(), pg.Addr()} {
+					r := rawDial(t, addr)
+					r.send(packet(version30, startBody), before, prepare, c.send, frame('S', ""), frame('Q', "select 1\x00"), frame('X', ""))
+					got[i] = r.rest()
+				}
+				require.Equal(t, outline(got[1]), outline(got[0]), "behind %q", before)
+				if len(before) == 0 && c.want != "" {
+					require.Contains(t, got[0], "ErrorResponse ERROR 08P01 "+c.want)
+				}
+			}
 		})
 	}
+}
+
+// outline leaves out of a description of messages what an error says in words.
+func outline(messages string) string {
+	var out []string
+	for line := range strings.SplitSeq(messages, "\n") {
+		if words := strings.Fields(line); len(words) > 3 && words[0] == "ErrorResponse" {
+			line = strings.Join(words[:3], " ")
+		}
+		out = append(out, line)
+	}
+	return strings.Join(out, "\n")
 }
 
 // TestOversizedIsTold: the error arrives although the client is still sending.

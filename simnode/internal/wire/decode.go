@@ -25,7 +25,8 @@ func (b *body) fail(format string, args ...any) {
 	b.rest = nil
 }
 
-// err is nil if everything fitted and nothing is left over.
+// err is nil if everything fitted and nothing is left over. As in PostgreSQL it is
+// the command that fails, not the session: where messages end is still known.
 func (b *body) err() error {
 	if b.bad == "" && len(b.rest) > 0 {
 		b.fail("%d bytes are left over", len(b.rest))
@@ -33,7 +34,7 @@ func (b *body) err() error {
 	if b.bad == "" {
 		return nil
 	}
-	return sqlerr.Fatal("08P01", "invalid %s message: %s", b.name, b.bad)
+	return sqlerr.New("08P01", "invalid %s message: %s", b.name, b.bad)
 }
 
 func (b *body) cstring(what string) string {

@@ -26,7 +26,7 @@ func (c *conn) loop() error {
 			// The message came in the instant between the end and its waking us.
 			return f
 		}
-		if c.skipping && kind != 'S' && kind != 'X' && !misplaced(kind) {
+		if c.skipping && kind != 'S' && kind != 'X' && kind != 'p' {
 			continue
 		}
 		c.ctx = c.intr.enter()
@@ -81,12 +81,6 @@ func (c *conn) bound() {
 	}
 }
 
-// misplaced reports whether a message never has a place where commands are
-// expected.
-func misplaced(kind byte) bool {
-	return kind == 'd' || kind == 'c' || kind == 'f' || kind == 'p'
-}
-
 // dispatch carries out one message. Its error ends the connection; what fails
 // within a command is told to the client here.
 func (c *conn) dispatch(kind byte, data []byte) error {
@@ -100,24 +94,27 @@ func (c *conn) dispatch(kind byte, data []byte) error {
 	case 'F':
 		return c.functionCall()
 	case 'X':
-		if err := decodeEmpty("Terminate", data); err != nil {
-			return err
+		if c.owed { // an error that nothing has been waited behind yet
+			_ = c.out.flush()
 		}
 		return errTerminated
 	case 'p':
 		return sqlerr.Fatal("08P01", "unexpected password message: authentication is over")
 	default:
-		return sqlerr.Fatal("08P01", "unexpected %s message: no COPY is in progress", messageName(kind))
+		// CopyData, CopyDone and CopyFail that no COPY waits for: a client may have
+		// sent them before it heard that its COPY failed.
+		return nil
 	}
 }
 
 // query carries out a simple Query.
 func (c *conn) query(data []byte) error {
 	sql, err := decodeQuery(data)
-	if err != nil {
-		return err
+	if err == nil {
+		err = checkText(sql)
 	}
-	if err = checkText(sql); err != nil {
+	if err != nil {
+		c.skipping = false
 		c.sess.Fail()
 	} else {
 		err = c.sess.Query(c.ctx, sql, c.out)
@@ -130,11 +127,12 @@ func (c *conn) query(data []byte) error {
 
 // sync ends a sequence of extended commands.
 func (c *conn) sync(data []byte) error {
-	if err := decodeEmpty("Sync", data); err != nil {
-		return err
-	}
 	c.skipping = false
-	if err := c.report(c.sess.Sync(c.ctx)); err != nil {
+	err := decodeEmpty("Sync", data)
+	if err != nil {
+		c.sess.Fail()
+	}
+	if err := c.report(errors.Join(err, c.sess.Sync(c.ctx))); err != nil {
 		return err
 	}
 	return c.ready()
@@ -190,14 +188,19 @@ func (c *conn) extended(kind byte, data []byte) error {
 	return c.report(err)
 }
 
+// refused fails the session's transaction over a message that never reached it.
+func (c *conn) refused(err error) error {
+	c.sess.Fail()
+	return err
+}
+
 func (c *conn) parse(data []byte) error {
 	m, err := decodeParse(data)
 	if err != nil {
-		return err
+		return c.refused(err)
 	}
 	if err := checkText(m.sql); err != nil {
-		c.sess.Fail()
-		return err
+		return c.refused(err)
 	}
 	if err := c.sess.Parse(c.ctx, m.name, m.sql, m.params); err != nil {
 		return err
@@ -209,7 +212,7 @@ func (c *conn) parse(data []byte) error {
 func (c *conn) bind(data []byte) error {
 	m, err := decodeBind(data)
 	if err != nil {
-		return err
+		return c.refused(err)
 	}
 	oids, err := c.sess.ParamTypes(m.statement)
 	if err != nil {
@@ -217,8 +220,7 @@ func (c *conn) bind(data []byte) error {
 	}
 	params, err := decodeParams(&m, oids, c.sess.Style())
 	if err != nil {
-		c.sess.Fail()
-		return err
+		return c.refused(err)
 	}
 	if err := c.sess.Bind(c.ctx, m.portal, m.statement, params, m.resultFormats); err != nil {
 		return err
@@ -230,7 +232,7 @@ func (c *conn) bind(data []byte) error {
 func (c *conn) describe(data []byte) error {
 	kind, name, err := decodeTarget("Describe", data)
 	if err != nil {
-		return err
+		return c.refused(err)
 	}
 	if kind == 'P' {
 		columns, formats, err := c.sess.DescribePortal(c.ctx, name)
@@ -262,7 +264,7 @@ func (c *conn) describe(data []byte) error {
 func (c *conn) execute(data []byte) error {
 	portal, maxRows, err := decodeExecute(data)
 	if err != nil {
-		return err
+		return c.refused(err)
 	}
 	return c.sess.Execute(c.ctx, portal, maxRows, c.out)
 }
@@ -270,7 +272,7 @@ func (c *conn) execute(data []byte) error {
 func (c *conn) closeTarget(data []byte) error {
 	kind, name, err := decodeTarget("Close", data)
 	if err != nil {
-		return err
+		return c.refused(err)
 	}
 	if kind == 'S' {
 		c.sess.CloseStatement(name)
@@ -283,7 +285,7 @@ func (c *conn) closeTarget(data []byte) error {
 
 func (c *conn) flush(data []byte) error {
 	if err := decodeEmpty("Flush", data); err != nil {
-		return err
+		return c.refused(err)
 	}
 	if err := c.sess.Flush(c.ctx); err != nil {
 		return err
