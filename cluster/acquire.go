@@ -200,8 +200,13 @@ func (n *Node) connectFailure(ctx context.Context, err error) health.Kind {
 }
 
 // isDenial reports whether a server answered that it is well but won't let
-// this client in: wrong credentials, no such database, no such privilege.
+// this client in: wrong credentials, no such database, no such privilege; or
+// that the application's BeforeConnect didn't let it ask.
 func isDenial(err error) bool {
+	var failed *HookError
+	if errors.As(err, &failed) {
+		return true // the server wasn't asked
+	}
 	facts, pgErr := factsOf(err)
 	if pgErr == nil {
 		return false

@@ -11,6 +11,7 @@ import (
 
 	"github.com/anywriter/anywriter/balancer"
 	"github.com/anywriter/anywriter/cluster/engine"
+	"github.com/anywriter/anywriter/cluster/internal/hook"
 	"github.com/anywriter/anywriter/health"
 	"github.com/anywriter/anywriter/internal/retry"
 )
@@ -30,6 +31,7 @@ type Cluster struct {
 	monitor  *health.Monitor
 	retrier  retrier
 	events   events
+	hooks    hook.Hooks
 
 	view     atomic.Pointer[view]
 	sequence atomic.Uint64 // numbers the operations
@@ -85,6 +87,7 @@ func Open(_ context.Context, config Config) (*Cluster, error) {
 		return nil, err
 	}
 	c.fence.on = c.fence.on && !config.readsOnly() // there is nothing to commit
+	c.hooks = hook.Hooks{Before: config.BeforeConnect, After: config.AfterConnect}
 	c.events = newEvents(config.Events, config.Logger)
 	c.context, c.cancel = context.WithCancel(context.Background())
 	s := config.Settings

@@ -41,6 +41,19 @@ type Config struct {
 	// cancel requests included; nil means TCP or Unix sockets as pgx does it.
 	// With a DialFunc, host names aren't looked up but passed to it.
 	DialFunc DialFunc
+	// BeforeConnect, if set, is called for every connection to a node, the
+	// prober's included, before it is opened; it may change the password, TLS or
+	// run-time parameters in the configuration it is given, which is a copy. When
+	// a server refuses the credential (SQLSTATE 28xxx), BeforeConnect is asked
+	// again and the connection tried once more. It must be safe for concurrent
+	// use. Its errors are *HookError and don't count against the node.
+	BeforeConnect func(ctx context.Context, config *pgx.ConnConfig) error
+	// AfterConnect, if set, is called for every connection that operations will
+	// use, once it is open, and again each time the state of its session has been
+	// undone (see session_reset): what it sets with SET would be gone otherwise.
+	// It may register types on the connection's TypeMap. It must not keep the
+	// connection, and must be safe for concurrent use.
+	AfterConnect func(ctx context.Context, conn *pgx.Conn) error
 	// Events are called when something happens; see there.
 	Events EventListener
 	// Logger gets warnings and changes of node states; nil means silence.

@@ -9,6 +9,7 @@ import (
 
 	"github.com/jackc/pgx/v5/pgconn"
 
+	"github.com/anywriter/anywriter/cluster/internal/hook"
 	"github.com/anywriter/anywriter/internal/outcome"
 	"github.com/anywriter/anywriter/internal/sqlstate"
 )
@@ -188,6 +189,10 @@ func (e *NoNodeError) Unwrap() []error {
 	}
 	return append([]error{e.Cause}, e.causes...)
 }
+
+// HookError says that BeforeConnect or AfterConnect of the configuration has
+// failed. It unwraps to the hook's own error.
+type HookError = hook.Error
 
 // IdentityError says that two addresses of one DSN belong to different
 // clusters, so that writes to one would never be seen on the other.

@@ -10,8 +10,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/jackc/pgx/v5/pgconn"
-
 	"github.com/anywriter/anywriter/internal/fence"
 )
 
@@ -101,7 +99,7 @@ func (c *Cluster) CheckFence(ctx context.Context) ([]FenceNode, error) {
 
 // checkFenceAlone is checkFence on a new connection.
 func (n *Node) checkFenceAlone(ctx context.Context) error {
-	conn, err := pgconn.ConnectConfig(ctx, n.config.Config.Copy())
+	conn, err := n.cluster.hooks.Connect(ctx, n.config)
 	if err != nil {
 		return err
 	}

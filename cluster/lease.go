@@ -62,8 +62,12 @@ const acquireBound = 100 * time.Millisecond
 // acquire gets a connection from the node's pool that is alive as far as can
 // be seen without a round trip.
 func (n *Node) acquire(ctx context.Context) (lease, error) {
-	for {
+	for refreshed := false; ; {
 		conn, err := n.acquireBounded(ctx)
+		if !refreshed && n.cluster.hooks.MayRefresh(err) {
+			refreshed = true
+			continue
+		}
 		if err != nil {
 			return lease{}, err
 		}

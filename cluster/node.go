@@ -90,6 +90,9 @@ func newNode(c *Cluster, index int, from dsn.Node) (*Node, error) {
 	// The pool's own ping would cost a round trip and tell nothing that the
 	// prober doesn't know; see Node.acquire for what is checked instead.
 	pool.ShouldPing = func(context.Context, pgxpool.ShouldPingParams) bool { return false }
+	if c.hooks.Before != nil { // the pool copies the configuration only then
+		pool.BeforeConnect = c.hooks.BeforeConnect
+	}
 	pool.AfterConnect = n.connected
 	pool.BeforeClose = func(*pgx.Conn) { n.idle.Add(-1) }
 	n.pool, err = pgxpool.NewWithConfig(context.Background(), pool)
@@ -97,8 +100,11 @@ func newNode(c *Cluster, index int, from dsn.Node) (*Node, error) {
 }
 
 // connected is called by the pool for each new connection.
-func (n *Node) connected(_ context.Context, conn *pgx.Conn) error {
+func (n *Node) connected(ctx context.Context, conn *pgx.Conn) error {
 	newPhysical(n, conn)
+	if err := n.cluster.hooks.AfterConnect(ctx, conn); err != nil {
+		return err
+	}
 	n.idle.Add(1)
 	return nil
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/anywriter/anywriter/cluster/internal/socket"
@@ -16,7 +17,7 @@ import (
 // probing goroutine only, but for cut.
 type prober struct {
 	node    *Node
-	config  *pgconn.Config
+	config  *pgx.ConnConfig
 	sockets *socket.Set
 	conn    *pgconn.PgConn
 	checked bool // the fence has been examined on conn, and is good
@@ -25,7 +26,7 @@ type prober struct {
 func (p *prober) init(n *Node, dial DialFunc) {
 	p.node = n
 	p.sockets = socket.New(dial, maxDials, n.pulse)
-	p.config = n.config.Config.Copy()
+	p.config = n.config.Copy()
 	p.config.DialFunc = p.sockets.Dial
 }
 
@@ -77,7 +78,7 @@ func (p *prober) roundTrip(ctx context.Context) error {
 
 // connect opens the prober's connection and finds out who answers there.
 func (p *prober) connect(ctx context.Context) error {
-	conn, err := pgconn.ConnectConfig(ctx, p.config)
+	conn, err := p.node.cluster.hooks.Connect(ctx, p.config)
 	if err != nil {
 		return err
 	}

@@ -28,17 +28,34 @@ func (c *Cluster) resetInBackground(l lease) {
 }
 
 // reset runs the engine's reset text by the simple protocol, which takes
-// several commands in one round trip.
+// several commands in one round trip, and lets the application set up again
+// what it sets up on every connection.
 func (p *physical) reset(ctx context.Context) error {
-	sql := p.node.profile.Load().Reset
+	if _, err := p.pc.Exec(ctx, p.node.profile.Load().Reset).ReadAll(); err != nil {
+		return err
+	}
 	if p.prepared {
-		// Names made by PREPARE would stay. Ours go with them, so the cache
-		// must forget too.
-		sql += "; deallocate all"
+		// Names made by PREPARE would stay. Ours and those of pgx's own caches,
+		// which Raw uses, go with them, so all must forget.
+		p.prepared = false
+		if err := p.conn.DeallocateAll(ctx); err != nil {
+			return err
+		}
 		p.stmts.Forget()
 		p.stmts.Deallocated()
-		p.prepared = false
 	}
-	_, err := p.pc.Exec(ctx, sql).ReadAll()
-	return err
+	p.dropNotifications()
+	return p.node.cluster.hooks.AfterConnect(ctx, p.conn)
+}
+
+// dropNotifications forgets the notifications that pgx has kept for whoever
+// was listening.
+func (p *physical) dropNotifications() {
+	over, cancel := context.WithCancel(context.Background())
+	cancel() // nothing is waited for: only those that have arrived are returned
+	for {
+		if _, err := p.conn.WaitForNotification(over); err != nil {
+			return
+		}
+	}
 }

@@ -198,7 +198,7 @@ func (n *Node) borrow(ctx context.Context) (*pgconn.PgConn, func(), error) {
 		}
 		return l.phys.pc, func() { l.release(false) }, nil
 	}
-	conn, err := pgconn.ConnectConfig(ctx, n.config.Config.Copy())
+	conn, err := n.cluster.hooks.Connect(ctx, n.config)
 	if err != nil {
 		return nil, nil, err
 	}

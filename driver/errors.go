@@ -45,6 +45,10 @@ var (
 // cluster.FenceError.
 type FenceError = cluster.FenceError
 
+// HookError says that BeforeConnect or AfterConnect has failed; see
+// cluster.HookError.
+type HookError = cluster.HookError
+
 // ErrRowsUnknown is returned by RowsAffected of a statement that was committed
 // while its answer was lost: the commit fence knows that, but not the number.
 var ErrRowsUnknown = errors.New("anywriter: the statement was committed, but the number of its rows is lost with the connection")
