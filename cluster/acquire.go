@@ -26,8 +26,9 @@ type search struct {
 	began   time.Time
 	request balancer.Request
 	view    *view
-	timer   *time.Timer // of acquire_timeout; made when the search first waits
-	causes  []error     // what nodes answered in the current round
+	timer   *time.Timer   // of acquire_timeout; made when the search first waits
+	causes  []error       // what nodes answered in the current round
+	refused map[int]error // of those that turned this client away, by index in view
 }
 
 // acquire picks a node and gets a connection to it. It goes on to other nodes,
@@ -62,6 +63,7 @@ func (c *Cluster) acquire(ctx context.Context, avoid balancer.Set) (lease, error
 			return lease{}, s.failure(ctx, err)
 		}
 		s.causes = append(s.causes, err)
+		s.noteRefusal(i, err)
 		s.request.Excluded = s.request.Excluded.With(i)
 	}
 }
@@ -106,7 +108,7 @@ func (s *search) wait(ctx context.Context) error {
 			return nil
 		}
 	}
-	if denied := s.cluster.allDenied(); denied != nil {
+	if denied := s.turnedAway(); denied != nil {
 		return denied
 	}
 	if s.timer == nil {
@@ -131,6 +133,7 @@ func (s *search) wait(ctx context.Context) error {
 	s.view = s.cluster.view.Load()
 	s.request.NowNanos = time.Now().UnixNano()
 	s.causes = s.causes[:0]
+	clear(s.refused)
 	s.exclude()
 	return nil
 }
@@ -214,19 +217,41 @@ func isDenial(err error) bool {
 	return facts.Code[:min(2, len(facts.Code))] == "28" || facts.Code == "3D000" || facts.Code == "42501"
 }
 
-// allDenied returns an error if every node has turned this client away for a
-// reason that waiting doesn't cure.
-func (c *Cluster) allDenied() error {
+// noteRefusal notes a failure to connect that isn't the node's: a denial, or a
+// hook's error.
+func (s *search) noteRefusal(i int, err error) {
+	if !isDenial(err) {
+		return
+	}
+	if s.refused == nil {
+		s.refused = make(map[int]error)
+	}
+	s.refused[i] = errors.Unwrap(err) // without the node's name
+}
+
+// turnedAway returns an error if every node that is wanted has turned this
+// client away for a reason that waiting doesn't cure. To go on asking would
+// only help a server to lock the role out.
+func (s *search) turnedAway() error {
 	var first error
 	node := ""
-	for _, n := range c.nodes {
-		denied := n.denied.Load()
-		if denied == nil {
+	for i, n := range s.view.nodes {
+		if s.hint != "" && n.addr != s.hint {
+			continue
+		}
+		err := s.refused[i]
+		if denied := n.denied.Load(); err == nil && denied != nil {
+			err = *denied
+		}
+		if err == nil {
 			return nil
 		}
 		if first == nil {
-			first, node = *denied, n.addr
+			first, node = err, n.addr
 		}
+	}
+	if first == nil {
+		return nil
 	}
 	return &OpError{Node: node, SQLState: codeOf(first), Outcome: NotSent, Attempts: 1, Err: first}
 }

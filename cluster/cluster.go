@@ -117,7 +117,7 @@ func (c *Cluster) start() error {
 		c.nodes = append(c.nodes, n)
 		watched = append(watched, health.Node{
 			Name: n.addr, Probe: n.prober.probe, Cut: n.cut, Allow: n.allow, Forget: n.load.Reset,
-			OnProbe: n.probed, Pulse: n.pulse, Breaker: n.breaker,
+			OnProbe: n.probed, Held: n.prober.held.Until, Pulse: n.pulse, Breaker: n.breaker,
 		})
 	}
 	c.monitor = health.NewMonitor(health.Config{
@@ -147,7 +147,7 @@ func (c *Cluster) warm(n *Node) {
 			if n.idle.Load() >= int64(c.settings.MinIdle) {
 				return
 			}
-			conn, err := n.pool.Acquire(c.context)
+			conn, err := n.pooled(c.context)
 			if err == nil {
 				n.idle.Add(-1)
 				conn.Release()

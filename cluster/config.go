@@ -35,7 +35,8 @@ type Config struct {
 	// Nodes are the addresses, each with pgx's configuration for it, which may
 	// be changed before Open. ParseConfig fills it in.
 	Nodes []NodeConfig
-	// Settings override those of the DSNs where they aren't zero.
+	// Settings override those of the DSNs where they aren't zero; those that
+	// ParseConfig has filled in say with a MinIdle of zero that none is wanted.
 	Settings Settings
 	// DialFunc opens the connections to the nodes, those of the prober and
 	// cancel requests included; nil means TCP or Unix sockets as pgx does it.
@@ -45,8 +46,10 @@ type Config struct {
 	// prober's included, before it is opened; it may change the password, TLS or
 	// run-time parameters in the configuration it is given, which is a copy. When
 	// a server refuses the credential (SQLSTATE 28xxx), BeforeConnect is asked
-	// again and the connection tried once more. It must be safe for concurrent
-	// use. Its errors are *HookError and don't count against the node.
+	// again, see RefusedCredential, and the connection tried once more. Changes of
+	// the address and of how it is dialed have no effect. It must be safe for
+	// concurrent use. Its errors are *HookError; neither they nor the time it takes
+	// count against the node.
 	BeforeConnect func(ctx context.Context, config *pgx.ConnConfig) error
 	// AfterConnect, if set, is called for every connection that operations will
 	// use, once it is open, and again each time the state of its session has been
@@ -60,6 +63,8 @@ type Config struct {
 	Logger *slog.Logger
 	// Seed makes the driver's random choices repeatable; 0 means to draw one.
 	Seed uint64
+
+	parsed bool // Settings are those of the DSNs, and what was changed since
 }
 
 // String lists the nodes, without anything that may be secret.
@@ -84,7 +89,7 @@ func ParseConfig(names ...string) (Config, error) {
 	if err != nil {
 		return Config{}, err
 	}
-	return Config{DSNs: names, Nodes: parsed.Nodes, Settings: parsed.Settings}, nil
+	return Config{DSNs: names, Nodes: parsed.Nodes, Settings: parsed.Settings, parsed: true}, nil
 }
 
 // resolve fills in what Open needs and checks the rest; it also returns what
@@ -106,6 +111,9 @@ func (c Config) resolve() (Config, []string, error) {
 		if n.Conn == nil {
 			return c, nil, errors.New("anywriter: Config.Nodes has an entry without Conn")
 		}
+	}
+	if c.parsed {
+		base.MinIdle = c.Settings.MinIdle // zero isn't "not said"
 	}
 	c.Settings = overlay(base, c.Settings)
 	if err := c.Settings.Validate(); err != nil {

@@ -194,6 +194,12 @@ func (e *NoNodeError) Unwrap() []error {
 // failed. It unwraps to the hook's own error.
 type HookError = hook.Error
 
+// RefusedCredential returns, inside BeforeConnect, the server's error if the
+// hook is asked again because the server has refused what it set before, and
+// otherwise nil. A hook that keeps a password or token for several connections
+// must get a new one then.
+func RefusedCredential(ctx context.Context) error { return hook.RefusedCredential(ctx) }
+
 // IdentityError says that two addresses of one DSN belong to different
 // clusters, so that writes to one would never be seen on the other.
 type IdentityError struct {

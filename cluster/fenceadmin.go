@@ -99,7 +99,7 @@ func (c *Cluster) CheckFence(ctx context.Context) ([]FenceNode, error) {
 
 // checkFenceAlone is checkFence on a new connection.
 func (n *Node) checkFenceAlone(ctx context.Context) error {
-	conn, err := n.cluster.hooks.Connect(ctx, n.config)
+	conn, err := n.hooks.Connect(ctx, n.config, nil)
 	if err != nil {
 		return err
 	}

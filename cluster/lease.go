@@ -2,6 +2,7 @@ package cluster
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -62,12 +63,8 @@ const acquireBound = 100 * time.Millisecond
 // acquire gets a connection from the node's pool that is alive as far as can
 // be seen without a round trip.
 func (n *Node) acquire(ctx context.Context) (lease, error) {
-	for refreshed := false; ; {
+	for {
 		conn, err := n.acquireBounded(ctx)
-		if !refreshed && n.cluster.hooks.MayRefresh(err) {
-			refreshed = true
-			continue
-		}
 		if err != nil {
 			return lease{}, err
 		}
@@ -87,7 +84,7 @@ func (n *Node) acquire(ctx context.Context) (lease, error) {
 // claim count, and a wrong guess is bounded by the caller's context.
 func (n *Node) acquireBounded(ctx context.Context) (*pgxpool.Conn, error) {
 	if n.idle.Add(-1) >= 0 {
-		conn, err := n.pool.Acquire(ctx)
+		conn, err := n.pooled(ctx)
 		if err != nil {
 			n.idle.Add(1)
 		}
@@ -95,9 +92,23 @@ func (n *Node) acquireBounded(ctx context.Context) (*pgxpool.Conn, error) {
 	}
 	bounded, cancel := context.WithTimeout(ctx, acquireBound)
 	defer cancel()
-	conn, err := n.pool.Acquire(bounded)
+	conn, err := n.pooled(bounded)
 	if err != nil {
 		n.idle.Add(1)
+	}
+	return conn, err
+}
+
+// pooled gets a connection from the pool. If the pool dials and the server
+// refuses the credential, that is refreshed and the dial repeated, once. A wait
+// that was cut short is reported as the trouble that it would have met.
+func (n *Node) pooled(ctx context.Context) (*pgxpool.Conn, error) {
+	conn, err := n.pool.Acquire(ctx)
+	if n.hooks.MayRefresh(err) {
+		conn, err = n.pool.Acquire(ctx)
+	}
+	if trouble := n.hooks.Trouble(); trouble != nil && errors.Is(err, context.DeadlineExceeded) {
+		return nil, trouble
 	}
 	return conn, err
 }

@@ -14,6 +14,7 @@ import (
 	"github.com/anywriter/anywriter/balancer"
 	"github.com/anywriter/anywriter/cluster/engine"
 	"github.com/anywriter/anywriter/cluster/internal/histogram"
+	"github.com/anywriter/anywriter/cluster/internal/hook"
 	"github.com/anywriter/anywriter/cluster/internal/socket"
 	"github.com/anywriter/anywriter/health"
 	"github.com/anywriter/anywriter/internal/dsn"
@@ -26,6 +27,7 @@ type Node struct {
 	index   int
 	addr    string
 	config  *pgx.ConnConfig
+	hooks   hook.Dialer
 	pool    *pgxpool.Pool
 	traffic *socket.Set // the pool's sockets and cancel requests
 	prober  prober
@@ -66,6 +68,7 @@ func newNode(c *Cluster, index int, from dsn.Node) (*Node, error) {
 	n := &Node{cluster: c, index: index, addr: from.Name, reset: c.settings.SessionReset}
 	unknown := engine.Unknown()
 	n.profile.Store(&unknown)
+	n.hooks.Hooks = c.hooks
 	n.pulse = health.NewPulse()
 	n.breaker = health.NewBreaker(from.Name)
 	n.config = from.Conn.Copy()
@@ -91,7 +94,7 @@ func newNode(c *Cluster, index int, from dsn.Node) (*Node, error) {
 	// prober doesn't know; see Node.acquire for what is checked instead.
 	pool.ShouldPing = func(context.Context, pgxpool.ShouldPingParams) bool { return false }
 	if c.hooks.Before != nil { // the pool copies the configuration only then
-		pool.BeforeConnect = c.hooks.BeforeConnect
+		pool.BeforeConnect = n.hooks.BeforeConnect
 	}
 	pool.AfterConnect = n.connected
 	pool.BeforeClose = func(*pgx.Conn) { n.idle.Add(-1) }
@@ -102,7 +105,7 @@ func newNode(c *Cluster, index int, from dsn.Node) (*Node, error) {
 // connected is called by the pool for each new connection.
 func (n *Node) connected(ctx context.Context, conn *pgx.Conn) error {
 	newPhysical(n, conn)
-	if err := n.cluster.hooks.AfterConnect(ctx, conn); err != nil {
+	if err := n.hooks.AfterConnect(ctx, conn); err != nil {
 		return err
 	}
 	n.idle.Add(1)

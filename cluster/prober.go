@@ -9,6 +9,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 
+	"github.com/anywriter/anywriter/cluster/internal/hook"
 	"github.com/anywriter/anywriter/cluster/internal/socket"
 )
 
@@ -20,6 +21,7 @@ type prober struct {
 	config  *pgx.ConnConfig
 	sockets *socket.Set
 	conn    *pgconn.PgConn
+	held    hook.Held
 	checked bool // the fence has been examined on conn, and is good
 }
 
@@ -38,7 +40,8 @@ func (p *prober) cut() { p.sockets.Cut() }
 func (p *prober) probe(ctx context.Context) error {
 	err := p.roundTrip(ctx)
 	var fence *FenceError
-	if err == nil || isDenial(err) || errors.As(err, &fence) {
+	denied := isDenial(err) && ctx.Err() == nil // a hook that was cut short denies nothing
+	if err == nil || denied || errors.As(err, &fence) {
 		p.accept(err)
 		return nil
 	}
@@ -78,7 +81,7 @@ func (p *prober) roundTrip(ctx context.Context) error {
 
 // connect opens the prober's connection and finds out who answers there.
 func (p *prober) connect(ctx context.Context) error {
-	conn, err := p.node.cluster.hooks.Connect(ctx, p.config)
+	conn, err := p.node.hooks.Connect(ctx, p.config, &p.held)
 	if err != nil {
 		return err
 	}

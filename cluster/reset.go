@@ -45,7 +45,7 @@ func (p *physical) reset(ctx context.Context) error {
 		p.stmts.Deallocated()
 	}
 	p.dropNotifications()
-	return p.node.cluster.hooks.AfterConnect(ctx, p.conn)
+	return p.node.hooks.AfterConnect(ctx, p.conn)
 }
 
 // dropNotifications forgets the notifications that pgx has kept for whoever

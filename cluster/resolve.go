@@ -198,7 +198,7 @@ func (n *Node) borrow(ctx context.Context) (*pgconn.PgConn, func(), error) {
 		}
 		return l.phys.pc, func() { l.release(false) }, nil
 	}
-	conn, err := n.cluster.hooks.Connect(ctx, n.config)
+	conn, err := n.hooks.Connect(ctx, n.config, nil)
 	if err != nil {
 		return nil, nil, err
 	}

@@ -9,6 +9,10 @@ import (
 // WithNode asks for one node by its address; see cluster.WithNode.
 func WithNode(ctx context.Context, addr string) context.Context { return cluster.WithNode(ctx, addr) }
 
+// RefusedCredential tells BeforeConnect why it is asked again; see
+// cluster.RefusedCredential.
+func RefusedCredential(ctx context.Context) error { return cluster.RefusedCredential(ctx) }
+
 // WithIdempotent says that running a statement twice does no harm; see
 // cluster.WithIdempotent.
 func WithIdempotent(ctx context.Context) context.Context { return cluster.WithIdempotent(ctx) }

@@ -52,6 +52,11 @@ type Node struct {
 	// OnProbe, if not nil, gets the round trip of each answered probe. It must
 	// not block.
 	OnProbe func(roundTrip time.Duration)
+	// Held, if not nil, returns until when the probe under way was held up by the
+	// client itself (by asking a service for a password, say): the present if it
+	// still is, the zero time if it never was. Silences and round trips are
+	// counted from then. It must not block.
+	Held func() time.Time
 	// Pulse is touched by whoever reads the node's sockets; nil means that only
 	// probes prove life.
 	Pulse *Pulse
@@ -82,6 +87,9 @@ func (c Config) withDefaults() Config {
 	for i := range c.Nodes {
 		if c.Nodes[i].Pulse == nil {
 			c.Nodes[i].Pulse = NewPulse()
+		}
+		if c.Nodes[i].Held == nil {
+			c.Nodes[i].Held = func() time.Time { return time.Time{} }
 		}
 	}
 	return c

@@ -58,7 +58,7 @@ func NewMonitor(cfg Config) *Monitor {
 func (m *Monitor) Start() {
 	m.start.Do(func() {
 		for _, w := range m.nodes {
-			p := &prober{node: w.index, probe: w.node.Probe, start: w.launches}
+			p := &prober{node: w.index, probe: w.node.Probe, held: w.node.Held, start: w.launches}
 			m.running.Go(func() { p.run(m.stop, m.inbox) }) // ends when Close closes m.stop and the probe returns
 		}
 		m.running.Go(m.run) // ends when Close closes m.stop
@@ -259,7 +259,7 @@ func (m *Monitor) checkBreaker(w *watched, now time.Time) {
 func (m *Monitor) judge(w *watched, now time.Time) {
 	begun := w.silentSince(m.grace)
 	if w.machine.State == Down {
-		if now.Sub(w.sent) >= downProbeTimeout {
+		if now.Sub(w.begun()) >= downProbeTimeout {
 			w.giveUp()
 		}
 		return
@@ -272,7 +272,7 @@ func (m *Monitor) judge(w *watched, now time.Time) {
 		m.step(w, Event{Kind: EventLate}, now)
 	case Wait:
 	}
-	if now.Sub(later(w.sent, m.grace)) >= Ceiling {
+	if now.Sub(later(w.begun(), m.grace)) >= Ceiling {
 		w.giveUp() // it lives, but this probe is lost
 	}
 }

@@ -11,6 +11,7 @@ import (
 type prober struct {
 	node  int
 	probe func(ctx context.Context) error
+	held  func() time.Time
 	start chan context.Context // room for one; the monitor never has two probes under way
 }
 
@@ -23,7 +24,7 @@ func (p *prober) run(stop <-chan struct{}, done chan<- message) {
 		case ctx := <-p.start:
 			begun := time.Now()
 			err := p.probe(ctx)
-			report := message{node: p.node, probe: true, kind: KindOf(err), since: begun, roundTrip: time.Since(begun), err: err}
+			report := message{node: p.node, probe: true, kind: KindOf(err), since: begun, roundTrip: time.Since(later(begun, p.held())), err: err}
 			select {
 			case done <- report:
 			case <-stop:

@@ -88,10 +88,14 @@ func (w *watched) schedule(now time.Time, interval time.Duration, r *rand.Rand) 
 	w.due = now.Add(pause)
 }
 
+// begun returns when the node itself was first waited for by the probe under
+// way.
+func (w *watched) begun() time.Time { return later(w.sent, w.node.Held()) }
+
 // silentSince returns since when the node has been silent: the probe, its last
 // byte, or grace, whichever is latest.
 func (w *watched) silentSince(grace time.Time) time.Time {
-	return later(later(w.sent, w.node.Pulse.Last()), grace)
+	return later(later(w.begun(), w.node.Pulse.Last()), grace)
 }
 
 // later returns the later of two times.

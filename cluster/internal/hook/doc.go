@@ -3,6 +3,7 @@
 // for example to set a fresh password, and the one that prepares the connection
 // after, for example to register types.
 //
-// It owns the calls, their errors and the second try after a refused
-// credential; it keeps no connection and no state. Open hook.go.
+// It owns the calls, their errors, the second try after a refused credential
+// and what is remembered of that; it keeps no connection. Open hook.go, then
+// dialer.go.
 package hook

@@ -2,12 +2,10 @@ package hook
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"strings"
+	"time"
 
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgconn"
 )
 
 // Hooks are the functions of one cluster's configuration. The zero value has
@@ -39,7 +37,7 @@ func (h Hooks) BeforeConnect(ctx context.Context, config *pgx.ConnConfig) error 
 	if h.Before == nil {
 		return nil
 	}
-	return guarded("BeforeConnect", func() error { return h.Before(ctx, config) })
+	return guarded(ctx, "BeforeConnect", func(ctx context.Context) error { return h.Before(ctx, config) })
 }
 
 // AfterConnect calls After, if it is set. The error is an *Error.
@@ -47,12 +45,19 @@ func (h Hooks) AfterConnect(ctx context.Context, conn *pgx.Conn) error {
 	if h.After == nil {
 		return nil
 	}
-	return guarded("AfterConnect", func() error { return h.After(ctx, conn) })
+	return guarded(ctx, "AfterConnect", func(ctx context.Context) error { return h.After(ctx, conn) })
 }
+
+// timeout bounds one call of a hook. Nobody's statement waits that long for one
+// node, but a hook that never returned would keep its node's prober from ever
+// asking again. Services that issue tokens answer within a second.
+const timeout = 10 * time.Second
 
 // guarded turns a panic into an error: most connections are opened by
 // goroutines in which it would end the process.
-func guarded(name string, call func() error) (err error) {
+func guarded(ctx context.Context, name string, call func(context.Context) error) (err error) {
+	ctx, cancel := context.WithTimeout(ctx, timeout)
+	defer cancel()
 	defer func() {
 		v := recover()
 		if cause, ok := v.(error); ok {
@@ -61,36 +66,8 @@ func guarded(name string, call func() error) (err error) {
 			err = &Error{Hook: name, Err: fmt.Errorf("panic: %v", v)}
 		}
 	}()
-	if err = call(); err != nil {
+	if err = call(ctx); err != nil {
 		return &Error{Hook: name, Err: err}
 	}
 	return nil
-}
-
-// Connect opens a connection of our own, outside any pool. A refused credential
-// is refreshed once, by asking Before again.
-func (h Hooks) Connect(ctx context.Context, from *pgx.ConnConfig) (*pgconn.PgConn, error) {
-	conn, err := h.connect(ctx, from)
-	if h.MayRefresh(err) {
-		conn, err = h.connect(ctx, from)
-	}
-	return conn, err
-}
-
-func (h Hooks) connect(ctx context.Context, from *pgx.ConnConfig) (*pgconn.PgConn, error) {
-	config := from.Copy()
-	if err := h.BeforeConnect(ctx, config); err != nil {
-		return nil, err
-	}
-	return pgconn.ConnectConfig(ctx, &config.Config)
-}
-
-// MayRefresh reports whether an error of opening a connection is the server's
-// refusal of a credential for which Before may have a newer one.
-func (h Hooks) MayRefresh(err error) bool {
-	if err == nil || h.Before == nil {
-		return false
-	}
-	var pgErr *pgconn.PgError
-	return errors.As(err, &pgErr) && strings.HasPrefix(pgErr.Code, "28")
 }
