@@ -85,15 +85,15 @@ func TestEarlierAttemptsOfStatement(t *testing.T) {
 // A statement that has lost its only node says so, and what had come before.
 func TestNoNodeAfterLostReply(t *testing.T) {
 	dsn := sharedServer(t)
-	proxy := startCutter(t, shared.server.Addr())
+	proxy := startLoser(t, shared.server.Addr())
 	config, err := driver.ParseConfig(strings.Replace(dsn, shared.server.Addr(), proxy.addr(), 1) + "&acquire_timeout=100ms")
 	require.NoError(t, err)
-	config.Events.Retried = func(string, string) { proxy.close() }
+	config.Events.Retried = func(string, string) { _ = proxy.Close() }
 	db := sql.OpenDB(driver.NewConnector(config))
 	defer db.Close()
 	var one int
 	require.NoError(t, db.QueryRow("select 1").Scan(&one))
-	proxy.armed.Store(true)
+	proxy.lose()
 	err = db.QueryRow("select 1").Scan(&one)
 	var none *driver.NoNodeError
 	require.ErrorAs(t, err, &none)
@@ -116,7 +116,7 @@ func TestDoubtAboutEarlierAttempt(t *testing.T) {
 	insert := "insert into doubt values ($1)"
 	_, err = db.Exec(insert, 1)
 	require.NoError(t, err)
-	proxy.armed.Store(true)
+	proxy.lose()
 	_, err = db.ExecContext(driver.WithIdempotent(context.Background()), insert, 2)
 	var unknown *driver.OutcomeUnknownError
 	require.ErrorAs(t, err, &unknown)

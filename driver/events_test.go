@@ -34,7 +34,7 @@ func (b *lockedBuffer) String() string {
 }
 
 func TestEventsAndLog(t *testing.T) {
-	proxy := startCutter(t, addrOfShared(t))
+	proxy := startLoser(t, addrOfShared(t))
 	config, err := driver.ParseConfig(strings.Replace(sharedServer(t), shared.server.Addr(), proxy.addr(), 1))
 	require.NoError(t, err)
 	var mu sync.Mutex
@@ -63,7 +63,7 @@ func TestEventsAndLog(t *testing.T) {
 	require.NoError(t, db.Ping())
 	var one int
 	require.NoError(t, db.QueryRow("select 1").Scan(&one))
-	proxy.armed.Store(true)
+	proxy.lose()
 	require.NoError(t, db.QueryRow("select 1").Scan(&one))
 	mu.Lock()
 	defer mu.Unlock()
@@ -88,7 +88,7 @@ func TestPingOfLostConn(t *testing.T) {
 	_, err = conn.ExecContext(context.Background(), "select 1")
 	require.NoError(t, err)
 	require.NoError(t, conn.PingContext(context.Background()))
-	proxy.armed.Store(true)
+	proxy.lose()
 	err = conn.PingContext(context.Background())
 	require.Error(t, err)
 	require.Equal(t, driver.DefinitelyAborted, driver.OutcomeOf(err))

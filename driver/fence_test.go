@@ -1,13 +1,10 @@
 package driver_test
 
 import (
-	"bytes"
 	"context"
 	"database/sql"
 	"fmt"
 	"net/url"
-	"strings"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -33,34 +30,6 @@ func installFence(t testing.TB, dsn, table string) []string {
 	require.NoError(t, cluster.InstallFence(t.Context(), cfg))
 	require.NoError(t, cluster.InstallFence(t.Context(), cfg), "installing again does no harm")
 	return params
-}
-
-// atSync returns a rule that acts at the Sync behind the first message to the
-// server that contains text.
-func atSync(text string, action faultproxy.Action, place faultproxy.Place) faultproxy.Rule {
-	var seen atomic.Bool
-	return faultproxy.Rule{
-		Direction: faultproxy.ToServer, Action: action, Place: place,
-		Match: func(m faultproxy.Message) bool {
-			if bytes.Contains(m.Body(), []byte(text)) {
-				seen.Store(true)
-			}
-			return m.Type == 'S' && seen.Load()
-		},
-	}
-}
-
-// throughProxy opens a DB on a server behind a proxy.
-func throughProxy(t testing.TB, dsn, addr string, params ...string) (*sql.DB, *faultproxy.Proxy) {
-	t.Helper()
-	cfg, err := faultproxy.TCP(addr)
-	require.NoError(t, err)
-	proxy, err := faultproxy.Start(cfg)
-	require.NoError(t, err)
-	t.Cleanup(func() { require.NoError(t, proxy.Close()) })
-	db := openDSN(t, withParams(strings.Replace(dsn, addr, proxy.Addr().String(), 1), params...))
-	require.NoError(t, db.Ping())
-	return db, proxy
 }
 
 // fencedWrites are the kinds of work that the fence covers; each writes one row

@@ -21,7 +21,7 @@ func TestLostReply(t *testing.T) {
 	const rounds = 40
 	truth := openPgx(t)
 	lose := func(name string, wantTwice bool) (twice, errs int) {
-		proxy := startCutter(t, shared.server.Addr())
+		proxy := startLoser(t, shared.server.Addr())
 		dsn := strings.Replace(sharedServer(t), shared.server.Addr(), proxy.addr(), 1)
 		db, err := sql.Open(name, dsn)
 		require.NoError(t, err)
@@ -35,9 +35,9 @@ func TestLostReply(t *testing.T) {
 			_, err := db.Exec(insert) // warm: the statement is prepared, the connection there
 			require.NoError(t, err)
 			before++
-			proxy.armed.Store(true)
+			armed := proxy.lose()
 			_, err = db.Exec(insert)
-			require.False(t, proxy.armed.Load())
+			require.Equal(t, 1, armed.Fired())
 			var count int
 			require.NoError(t, truth.QueryRow("select count(*) from "+table).Scan(&count))
 			switch count - before {
@@ -58,7 +58,7 @@ func TestLostReply(t *testing.T) {
 				}
 			}
 		}
-		require.EqualValues(t, rounds, proxy.cuts.Load())
+		require.EqualValues(t, rounds, proxy.Stats().Cut)
 		return twice, errs
 	}
 	twice, errs := lose("pgx", true)
@@ -70,23 +70,15 @@ func TestLostReply(t *testing.T) {
 	require.Equal(t, rounds, errs)
 }
 
-// proxied opens a DB behind a cutter on the shared server.
-func proxied(t *testing.T, params ...string) (*sql.DB, *cutter) {
-	t.Helper()
-	dsn := sharedServer(t)
-	proxy := startCutter(t, shared.server.Addr())
-	return openDSN(t, withParams(strings.Replace(dsn, shared.server.Addr(), proxy.addr(), 1), params...)), proxy
-}
-
 func TestLostReplyOfRead(t *testing.T) {
 	db, proxy := proxied(t)
 	for range 10 {
 		var one int
 		require.NoError(t, db.QueryRow("select 1").Scan(&one))
-		proxy.armed.Store(true)
+		armed := proxy.lose()
 		require.NoError(t, db.QueryRow("select 1").Scan(&one), "a read is tried again")
+		require.Equal(t, 1, armed.Fired())
 	}
-	require.EqualValues(t, 10, proxy.cuts.Load())
 }
 
 func TestLostReplyOfIdempotentWrite(t *testing.T) {
@@ -97,17 +89,17 @@ func TestLostReplyOfIdempotentWrite(t *testing.T) {
 	set := "update idem set n = 5 where id = 1"
 	_, err = db.ExecContext(ctx, set)
 	require.NoError(t, err)
-	proxy.armed.Store(true)
+	armed := proxy.lose()
 	_, err = db.ExecContext(ctx, set)
 	require.NoError(t, err)
-	require.EqualValues(t, 1, proxy.cuts.Load())
+	require.Equal(t, 1, armed.Fired())
 }
 
 func TestLostReplyOfSeveralCommands(t *testing.T) {
 	db, proxy := proxied(t)
 	_, err := db.Exec("drop table if exists multi cascade; create table multi (v int)")
 	require.NoError(t, err)
-	proxy.armed.Store(true)
+	proxy.lose()
 	_, err = db.Exec("insert into multi values (1); insert into multi values (2)")
 	require.Equal(t, driver.CommitSent, driver.OutcomeOf(err), "%v", err)
 	var n int
@@ -123,7 +115,7 @@ func TestLostReplyInTransaction(t *testing.T) {
 	require.NoError(t, err)
 	_, err = tx.Exec("insert into intx values ($1)", 1)
 	require.NoError(t, err)
-	proxy.armed.Store(true)
+	proxy.lose()
 	_, err = tx.Exec("insert into intx values ($1)", 2)
 	require.Equal(t, driver.DefinitelyAborted, driver.OutcomeOf(err), "%v", err)
 	require.True(t, driver.IsRetryable(err))
@@ -144,7 +136,7 @@ func TestLostReplyOfCommit(t *testing.T) {
 	require.NoError(t, err)
 	_, err = tx.Exec("insert into lostcommit values (1)")
 	require.NoError(t, err)
-	proxy.armed.Store(true)
+	proxy.lose()
 	err = tx.Commit()
 	var unknown *driver.OutcomeUnknownError
 	require.ErrorAs(t, err, &unknown)
@@ -156,7 +148,7 @@ func TestLostReplyOfCommit(t *testing.T) {
 	err = driver.RunTx(context.Background(), db, nil, func(_ context.Context, tx *sql.Tx) error {
 		runs++
 		_, err := tx.Exec("insert into lostcommit values (2)")
-		proxy.armed.Store(true)
+		proxy.lose()
 		return err
 	})
 	require.ErrorAs(t, err, &unknown)

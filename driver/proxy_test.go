@@ -2,113 +2,125 @@ package driver_test
 
 import (
 	"bytes"
-	"net"
+	"database/sql"
+	"strings"
 	"sync"
-	"sync/atomic"
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/anywriter/anywriter/sqltest/faultproxy"
 )
 
-// cutter is a TCP proxy in front of one server that can lose the reply to the
-// next request: it passes the request on, waits until the server has answered,
-// and closes the connection instead of passing the answer on.
-type cutter struct {
-	listener net.Listener
-	target   string
-	armed    atomic.Bool
-	cuts     atomic.Int64
-	running  sync.WaitGroup
-
-	mu    sync.Mutex
-	conns map[net.Conn]struct{}
+// loser is a proxy in front of one server that can lose the reply to the next
+// statement.
+type loser struct {
+	*faultproxy.Proxy
+	probers connSet // the health prober's connections
 }
 
-func startCutter(t testing.TB, target string) *cutter {
+// connSet is a set of a proxy's connections, by number.
+type connSet struct {
+	mu  sync.Mutex
+	set map[int64]bool
+}
+
+func (s *connSet) add(conn int64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.set == nil {
+		s.set = map[int64]bool{}
+	}
+	s.set[conn] = true
+}
+
+func (s *connSet) has(conn int64) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.set[conn]
+}
+
+// probeTexts are in the first statement of a prober's connection, on PostgreSQL
+// and on the simulator.
+var probeTexts = [][]byte{[]byte("pg_control_system"), []byte("show simnode.ready")}
+
+// watchProbers makes a proxy note which connections are a prober's. The rule
+// never acts: its Match only looks.
+func watchProbers(proxy *faultproxy.Proxy, into *connSet) {
+	proxy.MustAdd(faultproxy.Rule{
+		Direction: faultproxy.ToServer, Type: 'P', Action: faultproxy.Observe,
+		Match: func(m faultproxy.Message) bool {
+			for _, text := range probeTexts {
+				if bytes.Contains(m.Body(), text) {
+					into.add(m.Conn)
+				}
+			}
+			return false
+		},
+	})
+}
+
+func startProxy(t testing.TB, target string) *faultproxy.Proxy {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	cfg, err := faultproxy.TCP(target)
 	require.NoError(t, err)
-	p := &cutter{listener: l, target: target, conns: make(map[net.Conn]struct{})}
-	p.running.Go(p.accept) // ends when the listener is closed
-	t.Cleanup(p.close)
+	proxy, err := faultproxy.Start(cfg)
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, proxy.Close()) })
+	return proxy
+}
+
+func startLoser(t testing.TB, target string) *loser {
+	t.Helper()
+	p := &loser{Proxy: startProxy(t, target)}
+	watchProbers(p.Proxy, &p.probers)
 	return p
 }
 
-func (p *cutter) addr() string { return p.listener.Addr().String() }
+func (p *loser) addr() string { return p.Addr().String() }
 
-func (p *cutter) close() {
-	p.listener.Close()
-	p.mu.Lock()
-	for c := range p.conns {
-		c.Close()
-	}
-	p.mu.Unlock()
-	p.running.Wait()
+// lose makes the proxy lose the reply to the next statement of either protocol:
+// the server does it, answers, and the connection is cut instead. Only the
+// messages that a server answers with ReadyForQuery count, and no prober's: a
+// farewell, or the request to cancel that pgx sends after an earlier loss, comes
+// at any time.
+func (p *loser) lose() *faultproxy.Armed {
+	return p.MustAdd(faultproxy.Rule{
+		Direction: faultproxy.ToServer, Action: faultproxy.CutReply,
+		Match: func(m faultproxy.Message) bool {
+			return (m.Type == 'S' || m.Type == 'Q') && !p.probers.has(m.Conn)
+		},
+	})
 }
 
-func (p *cutter) accept() {
-	for {
-		client, err := p.listener.Accept()
-		if err != nil {
-			return
-		}
-		server, err := net.Dial("tcp", p.target)
-		if err != nil {
-			client.Close()
-			continue
-		}
-		p.mu.Lock()
-		p.conns[client], p.conns[server] = struct{}{}, struct{}{}
-		p.mu.Unlock()
-		var lose atomic.Bool
-		p.running.Go(func() { p.upstream(client, server, &lose) })   // ends when either side closes
-		p.running.Go(func() { p.downstream(client, server, &lose) }) // the same
-	}
+// proxied opens a DB behind a loser on the shared server.
+func proxied(t *testing.T, params ...string) (*sql.DB, *loser) {
+	t.Helper()
+	dsn := sharedServer(t)
+	proxy := startLoser(t, shared.server.Addr())
+	return openDSN(t, withParams(strings.Replace(dsn, shared.server.Addr(), proxy.addr(), 1), params...)), proxy
 }
 
-func (p *cutter) forget(client, server net.Conn) {
-	client.Close()
-	server.Close()
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	delete(p.conns, client)
-	delete(p.conns, server)
+// throughProxy opens a DB on a server behind a proxy.
+func throughProxy(t testing.TB, dsn, addr string, params ...string) (*sql.DB, *faultproxy.Proxy) {
+	t.Helper()
+	proxy := startProxy(t, addr)
+	db := openDSN(t, withParams(strings.Replace(dsn, addr, proxy.Addr().String(), 1), params...))
+	require.NoError(t, db.Ping())
+	return db, proxy
 }
 
-func (p *cutter) upstream(client, server net.Conn, lose *atomic.Bool) {
-	defer p.forget(client, server)
-	buf := make([]byte, 32<<10)
-	prober := false // the health prober's connection, from its first question on
-	for {
-		n, err := client.Read(buf)
-		if err != nil {
-			return
-		}
-		prober = prober || bytes.Contains(buf[:n], []byte("pg_control_system"))
-		startup, farewell := bytes.Contains(buf[:n], []byte("user\x00")), buf[0] == 'X'
-		if !prober && !startup && !farewell && p.armed.CompareAndSwap(true, false) {
-			lose.Store(true)
-		}
-		if _, err := server.Write(buf[:n]); err != nil {
-			return
-		}
-	}
-}
-
-func (p *cutter) downstream(client, server net.Conn, lose *atomic.Bool) {
-	defer p.forget(client, server)
-	buf := make([]byte, 32<<10)
-	for {
-		n, err := server.Read(buf)
-		if err != nil {
-			return
-		}
-		if lose.Load() {
-			p.cuts.Add(1)
-			return
-		}
-		if _, err := client.Write(buf[:n]); err != nil {
-			return
-		}
+// atSync returns a rule that acts at the Sync behind the first message to the
+// server that contains text.
+func atSync(text string, action faultproxy.Action, place faultproxy.Place) faultproxy.Rule {
+	var seen connSet
+	return faultproxy.Rule{
+		Direction: faultproxy.ToServer, Action: action, Place: place,
+		Match: func(m faultproxy.Message) bool {
+			if bytes.Contains(m.Body(), []byte(text)) {
+				seen.add(m.Conn)
+			}
+			return m.Type == 'S' && seen.has(m.Conn)
+		},
 	}
 }

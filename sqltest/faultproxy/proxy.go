@@ -86,12 +86,12 @@ func (p *Proxy) Close() error {
 }
 
 // Add puts a rule in force. Of several rules that act at one message, the one
-// added first wins; all count it.
+// added first wins; all count it, and those that only observe all do.
 func (p *Proxy) Add(rule Rule) (*Armed, error) {
 	if err := rule.validate(); err != nil {
 		return nil, err
 	}
-	armed := &Armed{rule: rule, first: make(chan struct{})}
+	armed := newArmed(rule)
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.rules = append(p.rules, armed)
@@ -117,18 +117,26 @@ func (p *Proxy) Clear() {
 	p.rules = nil
 }
 
-// match finds the rule that acts at the message, or nil.
-func (p *Proxy) match(m Message) *Rule {
+// match finds the rule that acts at the message, or nil, and after how many of
+// the message's bytes it does. Rules that only observe leave the message to the
+// next one.
+func (p *Proxy) match(c *conn, m Message) (acting *Armed, split int) {
 	p.mu.Lock()
 	rules := p.rules
 	p.mu.Unlock()
-	var found *Rule
 	for _, armed := range rules {
-		if armed.fires(m) && found == nil {
-			found = &armed.rule
+		at, fires := armed.fires(c, m)
+		switch {
+		case !fires:
+		case armed.rule.Action == Observe:
+			armed.acted()
+		case acting == nil:
+			acting, split = armed, at
+		default:
+			armed.acted() // the other one had its way
 		}
 	}
-	return found
+	return acting, split
 }
 
 // BlackHole stops all bytes of one direction on all connections, present and
@@ -196,24 +204,24 @@ func (p *Proxy) accept(ctx context.Context) {
 		if err != nil {
 			return // closed, or beyond repair
 		}
-		p.total.accepted.Add(1)
+		number := p.total.accepted.Add(1)
 		if p.refusing.Load() {
 			_ = client.Close() // it is refused: nobody to tell
 			continue
 		}
-		p.wg.Go(func() { p.serve(ctx, client) }) // ends with the connection; Close ends all of them
+		p.wg.Go(func() { p.serve(ctx, client, number) }) // ends with the connection; Close ends all of them
 	}
 }
 
 // serve forwards one connection until it ends.
-func (p *Proxy) serve(ctx context.Context, client net.Conn) {
+func (p *Proxy) serve(ctx context.Context, client net.Conn, number int64) {
 	server, err := p.cfg.Dial(ctx)
 	if err != nil {
 		p.total.dialFailures.Add(1)
 		_ = client.Close() // the client sees the end; that is what a dead server looks like
 		return
 	}
-	c := newConn(p, client, server)
+	c := newConn(p, number, client, server)
 	p.mu.Lock()
 	if !p.done {
 		p.conns[c] = struct{}{}

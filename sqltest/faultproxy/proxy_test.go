@@ -353,6 +353,7 @@ func TestBadRulesAndMessages(t *testing.T) {
 			"positive":             {Direction: faultproxy.ToServer, Action: faultproxy.Delay},
 			"to the server":        {Direction: faultproxy.ToClient, Action: faultproxy.CutReply},
 			"negative":             {Direction: faultproxy.ToServer, Action: faultproxy.Cut, Nth: -1},
+			"leave Nth out":        {Direction: faultproxy.ToServer, Action: faultproxy.Cut, Place: faultproxy.InStream, Nth: 2},
 		} {
 			_, err := b.Add(rule)
 			require.ErrorContains(t, err, want)

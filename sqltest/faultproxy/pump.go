@@ -14,10 +14,12 @@ const backlog = 1024
 
 // conn is one client's connection and the one to the server that goes with it.
 type conn struct {
-	proxy *Proxy
-	sides [3]net.Conn // by Direction: where messages of that direction go
-	done  chan struct{}
-	once  sync.Once
+	proxy  *Proxy
+	number int64        // from 1 in the order of acceptance
+	sides  [3]net.Conn  // by Direction: where messages of that direction go
+	items  [3]chan item // by Direction: what its writer is to do
+	done   chan struct{}
+	once   sync.Once
 
 	// awaitSSL is set while the server's one-byte answer is expected; the answer
 	// itself comes by sslAnswer.
@@ -29,22 +31,25 @@ type conn struct {
 
 	held gate // rules with Hold
 
-	mu    sync.Mutex
-	undos []func() // of held
+	mu     sync.Mutex
+	undos  []func() // of held
+	claims []*Armed // rules that act, or were to act, on this connection
 }
 
 // item is what a reader hands to its writer.
 type item struct {
 	bytes []byte
 	due   time.Time
-	then  Action // Cut, Reset, Hold or 0
+	then  *Armed // a rule with Cut, Reset or Hold, or nil
+	cut   bool   // a lost reply is over: cut
 	eof   bool
 }
 
-func newConn(p *Proxy, client, server net.Conn) *conn {
+func newConn(p *Proxy, number int64, client, server net.Conn) *conn {
 	return &conn{
-		proxy: p, sides: [3]net.Conn{ToServer: server, ToClient: client},
-		done: make(chan struct{}), sslAnswer: make(chan byte, 1),
+		proxy: p, number: number, sides: [3]net.Conn{ToServer: server, ToClient: client},
+		items: [3]chan item{ToServer: make(chan item, backlog), ToClient: make(chan item, backlog)},
+		done:  make(chan struct{}), sslAnswer: make(chan byte, 1),
 	}
 }
 
@@ -53,11 +58,15 @@ func (c *conn) run() {
 	var wg sync.WaitGroup
 	for _, dir := range []Direction{ToServer, ToClient} {
 		source := c.sides[ToServer+ToClient-dir]
-		items := make(chan item, backlog)
-		wg.Go(func() { c.read(dir, bufio.NewReader(source), items) }) // ends when its source does, which end closes
-		wg.Go(func() { c.write(dir, items) })                         // ends with an end item or with c.done
+		wg.Go(func() { c.read(dir, bufio.NewReader(source)) }) // ends when its source does, which end closes
+		wg.Go(func() { c.write(dir) })                         // ends with an end item or with c.done
 	}
 	wg.Wait()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, armed := range c.claims {
+		armed.acted() // or never will
+	}
 }
 
 // end closes both sides, once; how is Cut, Reset or 0 for an end that one of the
@@ -98,23 +107,22 @@ func (c *conn) thaw() {
 }
 
 // read takes messages from one side and hands them to the writer of the other.
-func (c *conn) read(dir Direction, r *bufio.Reader, items chan<- item) {
+func (c *conn) read(dir Direction, r *bufio.Reader) {
 	started := dir == ToClient // the server's first message has a type already
 	var lastDue time.Time
 	for {
 		m, err := c.next(dir, r, &started)
 		if err != nil {
-			c.push(items, item{eof: true, due: lastDue})
+			c.push(dir, item{eof: true, due: lastDue})
 			return
 		}
+		m.Conn = c.number
 		c.proxy.total.messages[dir][m.Type].Add(1)
-		if c.refuseEncryption(m) {
+		if c.refuseEncryption(m, &lastDue) {
 			continue
 		}
-		for _, it := range c.plan(m, &lastDue) {
-			if !c.push(items, it) {
-				return
-			}
+		if !c.push(dir, c.plan(m, &lastDue)...) {
+			return
 		}
 		if (m.Type == SSLRequest || m.Type == GSSENCRequest) && !c.awaitAnswer() {
 			return
@@ -122,13 +130,16 @@ func (c *conn) read(dir Direction, r *bufio.Reader, items chan<- item) {
 	}
 }
 
-func (c *conn) push(items chan<- item, it item) bool {
-	select {
-	case items <- it:
-		return true
-	case <-c.done:
-		return false
+// push hands items to the writer of a direction.
+func (c *conn) push(dir Direction, items ...item) bool {
+	for _, it := range items {
+		select {
+		case c.items[dir] <- it:
+		case <-c.done:
+			return false
+		}
 	}
+	return true
 }
 
 // next reads one message.
@@ -158,8 +169,9 @@ func (c *conn) next(dir Direction, r *bufio.Reader, started *bool) (Message, err
 }
 
 // refuseEncryption answers a request for encryption unless it is to be passed
-// on; then it makes the other direction expect the answer.
-func (c *conn) refuseEncryption(m Message) bool {
+// on; then it makes the other direction expect the answer. Rules see the
+// request and the answer as if both had come past.
+func (c *conn) refuseEncryption(m Message, lastDue *time.Time) bool {
 	if m.Type != SSLRequest && m.Type != GSSENCRequest {
 		return false
 	}
@@ -167,13 +179,22 @@ func (c *conn) refuseEncryption(m Message) bool {
 		c.awaitSSL.Store(true)
 		return false
 	}
-	// Nothing else can be on its way to the client yet: the server was told nothing.
-	if !c.proxy.held[ToClient].wait(c.done) {
+	// Nothing else can be on its way to the client yet, since the server was told
+	// nothing: what happens at the request happens in the answer's queue.
+	items := c.plan(m, lastDue)
+	for i := range items {
+		items[i].bytes = nil
+	}
+	lost := Action(c.reply.Swap(0))
+	if lost == CutReply {
+		items = append(items, item{due: *lastDue, cut: true})
+	}
+	if !c.push(ToClient, items...) || lost != 0 || items == nil {
 		return true
 	}
-	if _, err := c.sides[ToClient].Write([]byte{'N'}); err != nil {
-		c.end(0)
-	}
+	answer := Message{Conn: c.number, Direction: ToClient, Type: SSLAnswer, Bytes: []byte{'N'}}
+	c.proxy.total.messages[ToClient][SSLAnswer].Add(1)
+	c.push(ToClient, c.plan(answer, lastDue)...)
 	return true
 }
 
@@ -194,7 +215,7 @@ func (c *conn) plan(m Message, lastDue *time.Time) []item {
 	if due.Before(*lastDue) {
 		due = *lastDue // bytes stay in order when the latency shrinks
 	}
-	rule := c.proxy.match(m)
+	rule, split := c.proxy.match(c, m)
 	if m.Direction == ToClient && rule == nil {
 		if items, lost := c.loseReply(m, due); lost {
 			return items
@@ -204,26 +225,25 @@ func (c *conn) plan(m Message, lastDue *time.Time) []item {
 	if rule == nil {
 		return []item{{bytes: m.Bytes, due: due}}
 	}
-	split := 0
-	switch rule.Place {
-	case After:
-		split = len(m.Bytes)
-	case Within:
-		split = min(rule.Offset, len(m.Bytes))
-	}
 	head, rest := m.Bytes[:split], m.Bytes[split:]
-	switch rule.Action {
-	case Drop:
-		return nil
+	switch rule.rule.Action {
+	case Cut, Reset, Hold:
+		c.mu.Lock()
+		c.claims = append(c.claims, rule)
+		c.mu.Unlock()
+		return []item{{bytes: head, due: due, then: rule}, {bytes: rest, due: due}}
 	case Delay:
+		rule.acted()
 		first := item{bytes: head, due: due}
-		due = due.Add(rule.Delay)
+		due = due.Add(rule.rule.Delay)
 		return []item{first, {bytes: rest, due: due}}
 	case CutReply, DropReply:
-		c.reply.Store(uint32(rule.Action))
+		rule.acted()
+		c.reply.Store(uint32(rule.rule.Action))
 		return []item{{bytes: m.Bytes, due: due}}
-	default: // Cut, Reset, Hold
-		return []item{{bytes: head, due: due, then: rule.Action}, {bytes: rest, due: due}}
+	default: // Drop
+		rule.acted()
+		return nil
 	}
 }
 
@@ -236,20 +256,20 @@ func (c *conn) loseReply(m Message, due time.Time) (items []item, lost bool) {
 	if m.Type == 'Z' {
 		c.reply.Store(0)
 		if action == CutReply {
-			return []item{{due: due, then: Cut}}, true
+			return []item{{due: due, cut: true}}, true
 		}
 	}
 	return nil, true
 }
 
 // write forwards what the reader has planned, each item at its time.
-func (c *conn) write(dir Direction, items <-chan item) {
+func (c *conn) write(dir Direction) {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	for {
 		var it item
 		select {
-		case it = <-items:
+		case it = <-c.items[dir]:
 		case <-c.done:
 			return
 		}
@@ -276,6 +296,11 @@ func (c *conn) carryOut(dir Direction, it item) bool {
 		c.end(0)
 		return false
 	}
+	if it.then != nil {
+		// Before the bytes go out, so that no answer to them slips through.
+		c.hold()
+		defer it.then.acted()
+	}
 	if len(it.bytes) > 0 {
 		n, err := c.sides[dir].Write(it.bytes)
 		c.proxy.total.bytes[dir].Add(int64(n))
@@ -284,12 +309,14 @@ func (c *conn) carryOut(dir Direction, it item) bool {
 			return false
 		}
 	}
-	switch it.then {
-	case Cut, Reset:
-		c.end(it.then)
+	switch {
+	case it.cut:
+		c.end(Cut)
 		return false
-	case Hold:
-		c.hold()
+	case it.then == nil || it.then.rule.Action == Hold:
+		return true
+	default:
+		c.end(it.then.rule.Action)
+		return false
 	}
-	return true
 }

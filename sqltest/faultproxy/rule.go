@@ -2,7 +2,6 @@ package faultproxy
 
 import (
 	"fmt"
-	"sync"
 	"time"
 )
 
@@ -43,6 +42,9 @@ const (
 
 // Message is one protocol message as the proxy sees it.
 type Message struct {
+	// Conn is the number of the client's connection that it travels on, from 1 in
+	// the order in which the proxy accepted them.
+	Conn int64
 	// Direction is where it goes.
 	Direction Direction
 	// Type is its type byte or one of the constants above.
@@ -77,7 +79,8 @@ const (
 	// and otherwise as Cut. A reset may overtake bytes forwarded before it.
 	Reset
 	// Hold forwards nothing more on this connection, either way, until
-	// Proxy.Thaw: the peer looks frozen.
+	// Proxy.Thaw or Armed.Thaw: the peer looks frozen. What ends it for good is
+	// Armed.End, or the end of either peer's patience.
 	Hold
 	// Delay holds this direction of the connection back for Rule.Delay.
 	Delay
@@ -89,9 +92,11 @@ const (
 	CutReply
 	// DropReply is as CutReply, but leaves the connection open: the client waits.
 	DropReply
+	// Observe does nothing: Armed.Done and Armed.Hits tell that the message came.
+	Observe
 )
 
-var actionNames = [...]string{"none", "cut", "reset", "hold", "delay", "drop", "cut reply", "drop reply"}
+var actionNames = [...]string{"none", "cut", "reset", "hold", "delay", "drop", "cut reply", "drop reply", "observe"}
 
 // String returns the action in words.
 func (a Action) String() string {
@@ -107,8 +112,12 @@ type Place uint8
 // The places.
 const (
 	Before Place = iota // nothing of the message is forwarded first
-	After               // all of it is
+	After               // all of it is, but no answer to it
 	Within              // Rule.Offset bytes of it are
+	// InStream is Within the one message that the byte of number Rule.Offset,
+	// counted from 0 over all matching messages, belongs to: the bytes before it
+	// are forwarded. With type AnyType that is any byte of one direction.
+	InStream
 )
 
 // Rule makes something happen at a message.
@@ -121,17 +130,21 @@ type Rule struct {
 	// Match, if not nil, must also say yes. It is called from the connection's
 	// goroutine and must not call the proxy.
 	Match func(Message) bool
-	// Nth is the matching message, counted over all connections from the time of
-	// Add, at which the rule acts; 0 means 1.
+	// Nth is the matching message, counted from the time of Add, at which the rule
+	// acts; 0 means 1. It can't be given with Place InStream, where Offset says
+	// which message it is.
 	Nth int
-	// Times is how many matching messages from the Nth on it acts at; 0 means
-	// one, negative means all.
+	// PerConnection counts messages, and with Place InStream bytes, for each
+	// connection by itself instead of over all of them.
+	PerConnection bool
+	// Times is how many matching messages from the Nth on it acts at, over all
+	// connections; 0 means one, negative means all.
 	Times int
 	// Action is required; Place and Offset say where.
 	Action Action
 	Place  Place
-	// Offset is the number of bytes forwarded first if Place is Within; more than
-	// the message has is the whole of it.
+	// Offset is the number of bytes forwarded first if Place is Within, where more
+	// than the message has is the whole of it, or InStream.
 	Offset int
 	// Delay is the time for Action Delay.
 	Delay time.Duration
@@ -142,67 +155,31 @@ func (r Rule) validate() error {
 	case r.Direction != ToServer && r.Direction != ToClient:
 		return fmt.Errorf("faultproxy: rule has %v; use ToServer or ToClient", r.Direction)
 	case r.Action == 0 || int(r.Action) >= len(actionNames):
-		return fmt.Errorf("faultproxy: rule has %v (%d); use Cut, Reset, Hold, Delay, Drop, CutReply or DropReply", r.Action, r.Action)
+		return fmt.Errorf("faultproxy: rule has %v (%d); use Cut, Reset, Hold, Delay, Drop, CutReply, DropReply or Observe", r.Action, r.Action)
 	case r.Action == Delay && r.Delay <= 0:
 		return fmt.Errorf("faultproxy: a delay of %v; it must be positive", r.Delay)
 	case (r.Action == CutReply || r.Action == DropReply) && r.Direction != ToServer:
 		return fmt.Errorf("faultproxy: %v belongs to a message to the server", r.Action)
-	case r.Nth < 0 || r.Offset < 0 || r.Place > Within:
-		return fmt.Errorf("faultproxy: Nth %d, Offset %d, Place %d; none may be negative, Place is Before, After or Within", r.Nth, r.Offset, r.Place)
+	case r.Nth < 0 || r.Offset < 0 || r.Place > InStream:
+		return fmt.Errorf("faultproxy: Nth %d, Offset %d, Place %d; none may be negative, Place is Before, After, Within or InStream", r.Nth, r.Offset, r.Place)
+	case r.Place == InStream && r.Nth > 1:
+		return fmt.Errorf("faultproxy: Nth %d with Place InStream; Offset says which message it is, leave Nth out", r.Nth)
 	default:
 		return nil
 	}
 }
 
-// Armed is a rule in force. Its methods may be called from any goroutine.
-type Armed struct {
-	rule  Rule
-	first chan struct{}
-
-	mu      sync.Mutex
-	seen    int
-	fired   int
-	removed bool
-}
-
-// Fired is how often the rule has acted.
-func (a *Armed) Fired() int {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	return a.fired
-}
-
-// Done is closed when the rule acts for the first time.
-func (a *Armed) Done() <-chan struct{} { return a.first }
-
-// Remove ends the rule; what it did stays done.
-func (a *Armed) Remove() {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	a.removed = true
-}
-
-// fires counts a message and tells whether the rule acts at it.
-func (a *Armed) fires(m Message) bool {
-	r := a.rule
-	if m.Direction != r.Direction || m.Type != r.Type && (r.Type != AnyType || m.Type == Opaque) {
-		return false
+// split is how many bytes of a message are forwarded before the rule acts;
+// before is how many bytes of matching messages came ahead of it.
+func (r Rule) split(size, before int) int {
+	switch r.Place {
+	case After:
+		return size
+	case Within:
+		return min(r.Offset, size)
+	case InStream:
+		return r.Offset - before
+	default:
+		return 0
 	}
-	if r.Match != nil && !r.Match(m) {
-		return false
-	}
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	if a.removed {
-		return false
-	}
-	a.seen++
-	if a.seen < max(r.Nth, 1) || r.Times >= 0 && a.fired >= max(r.Times, 1) {
-		return false
-	}
-	a.fired++
-	if a.fired == 1 {
-		close(a.first)
-	}
-	return true
 }
