@@ -115,12 +115,15 @@ func (s *Session) judge(ctx context.Context, p *physical, c *call, err error) (s
 	if verdict.Kind == sqlstate.NotWritable && s.readOnlyByChoice() {
 		verdict.Node, verdict.Retry = sqlstate.NodeFine, sqlstate.RetryNever
 	}
+	if verdict.Effect == sqlstate.Undone {
+		rec = rec.Step(outcome.EventFlush) // whoever answers has heard something, if only Parse
+	}
 	rec = rec.Step(verdict.Event())
 	out := rec.Outcome()
 	if out == CommitSent && s.harmless(c) {
 		out = DefinitelyAborted // nothing can have been committed
 	}
-	if out == DefinitelyAborted && pgErr != nil && !c.inTx && c.commitsInside() && facts.Code != syntaxError {
+	if out == DefinitelyAborted && pgErr != nil && c.sent && !c.inTx && c.commitsInside() && facts.Code != syntaxError {
 		out = CommitSent // the failing part was undone; what came before may stand
 	}
 	if verdict.Kind == sqlstate.AbortedTx && s.txErr != nil {

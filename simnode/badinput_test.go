@@ -141,18 +141,13 @@ func TestBadStartup(t *testing.T) {
 func TestBrokenMessagesEndTheConnection(t *testing.T) {
 	sim := start(t, simnode.Config{Nodes: 1})
 	for name, bytes := range map[string]string{
-		"unknown type":       message('@', ""),
-		"zero type":          message(0, "\x00\x00\x00\x00"),
-		"short length":       "Q\x00\x00\x00\x03",
-		"negative length":    "Q\xff\xff\xff\xff",
-		"oversized":          "Q\x7f\xff\xff\xff",
-		"oversized Sync":     "S\x00\xff\xff\xff",
-		"no terminator":      message('Q', "select 1"),
-		"bytes after":        message('Q', "select 1\x00junk"),
-		"password":           message('p', "secret\x00"),
-		"Bind too short":     message('B', "\x00\x00\x00\x01"),
-		"negative size":      message('P', "\x00select $1::int\x00\x00\x00") + message('B', "\x00\x00\x00\x00\x00\x01\xff\xff\xff\xfe\x00\x00"),
-		"Terminate and more": message('X', "junk"),
+		"unknown type":    message('@', ""),
+		"zero type":       message(0, "\x00\x00\x00\x00"),
+		"short length":    "Q\x00\x00\x00\x03",
+		"negative length": "Q\xff\xff\xff\xff",
+		"oversized":       "Q\x7f\xff\xff\xff",
+		"oversized Sync":  "S\x00\xff\xff\xff",
+		"password":        message('p', "secret\x00"),
 	} {
 		r := session(t, sim)
 		r.write(t, bytes)
@@ -164,8 +159,15 @@ func TestBrokenMessagesEndTheConnection(t *testing.T) {
 
 func TestMessagesOutOfOrder(t *testing.T) {
 	sim := start(t, simnode.Config{Nodes: 1})
+	require.Equal(t, "2", value(t, connect(t, sim, 1), "select 1 + 1"), "the grammar is loaded, which may take longer than r waits")
 	r := session(t, sim)
 	sync := message('S', "")
+	for name, bytes := range map[string]string{
+		"no terminator": message('Q', "select 1"), "bytes after": message('Q', "select 1\x00junk"),
+	} {
+		r.write(t, bytes)
+		require.Equal(t, []string{"08P01"}, r.until(t, "ReadyForQuery"), name)
+	}
 	for name, c := range map[string]struct{ bytes, code string }{
 		"Bind of nothing":      {message('B', "\x00nosuch\x00\x00\x00\x00\x00\x00\x00"), "26000"},
 		"Execute of nothing":   {message('E', "nosuch\x00\x00\x00\x00\x00"), "34000"},
@@ -179,6 +181,8 @@ func TestMessagesOutOfOrder(t *testing.T) {
 		"cut binary":           {message('P', "\x00select $1::int\x00\x00\x00") + message('B', "\x00\x00\x00\x01\x00\x01\x00\x01\x00\x00\x00\x01x\x00\x00"), "08P01"},
 		"long binary":          {message('P', "\x00select $1::int\x00\x00\x00") + message('B', "\x00\x00\x00\x01\x00\x01\x00\x01\x00\x00\x00\x05xxxxx\x00\x00"), "22P03"},
 		"three result formats": {message('P', "\x00select 1\x00\x00\x00") + message('B', "\x00\x00\x00\x00\x00\x00\x00\x03\x00\x00\x00\x00\x00\x00"), "08P01"},
+		"Bind too short":       {message('B', "\x00\x00\x00\x01"), "08P01"},
+		"negative size":        {message('P', "\x00select $1::int\x00\x00\x00") + message('B', "\x00\x00\x00\x00\x00\x01\xff\xff\xff\xfe\x00\x00"), "08P01"},
 		"skipped until Sync":   {message('E', "nosuch\x00\x00\x00\x00\x00") + message('P', "\x00selec\x00\x00\x00"), "34000"},
 	} {
 		r.write(t, c.bytes+sync)
