@@ -23,6 +23,7 @@ type search struct {
 	cluster *Cluster
 	hint    string // the only node wanted, or ""
 	avoid   balancer.Set
+	wish    wish
 	began   time.Time
 	request balancer.Request
 	view    *view
@@ -31,15 +32,23 @@ type search struct {
 	refused map[int]error // of those that turned this client away, by index in view
 }
 
+// wish is the server connection that an attempt would like: a new one on the
+// node whose server has ended the session of the attempt before. The zero value
+// wishes nothing. It gives way if the node can't be picked or fails.
+type wish struct {
+	node  *Node
+	since time.Time // connections that were open before it aren't wanted
+}
+
 // acquire picks a node and gets a connection to it. It goes on to other nodes,
 // and then waits for news of the cluster, until the context or acquire_timeout
 // ends. Nodes in avoid are taken only if there is no other.
-func (c *Cluster) acquire(ctx context.Context, avoid balancer.Set) (lease, error) {
+func (c *Cluster) acquire(ctx context.Context, avoid balancer.Set, wanted wish) (lease, error) {
 	if err := c.admit(ctx); err != nil {
 		return lease{}, err
 	}
 	now := time.Now()
-	s := search{cluster: c, hint: hintsOf(ctx).node, avoid: avoid, began: now, view: c.view.Load()}
+	s := search{cluster: c, hint: hintsOf(ctx).node, avoid: avoid, wish: wanted, began: now, view: c.view.Load()}
 	s.request = balancer.Request{Seq: c.sequence.Add(1), Seed: c.seed, NowNanos: now.UnixNano()}
 	if s.hint != "" && c.nodeByAddr(s.hint) == nil {
 		return lease{}, &OpError{Outcome: NotSent, Attempts: 1, Err: fmt.Errorf("WithNode: no node has the address %q", s.hint)}
@@ -47,7 +56,7 @@ func (c *Cluster) acquire(ctx context.Context, avoid balancer.Set) (lease, error
 	s.exclude()
 	defer s.stop()
 	for {
-		i := c.picker.Pick(s.view.picks, s.request)
+		i, since := s.pick()
 		if i == balancer.None {
 			if err := s.wait(ctx); err != nil {
 				return lease{}, err
@@ -55,7 +64,7 @@ func (c *Cluster) acquire(ctx context.Context, avoid balancer.Set) (lease, error
 			continue
 		}
 		n := s.view.nodes[i]
-		l, err := n.take(ctx, s.view)
+		l, err := n.take(ctx, s.view, since)
 		if err == nil {
 			return l, nil
 		}
@@ -66,6 +75,20 @@ func (c *Cluster) acquire(ctx context.Context, avoid balancer.Set) (lease, error
 		s.noteRefusal(i, err)
 		s.request.Excluded = s.request.Excluded.With(i)
 	}
+}
+
+// pick chooses the node to try next, and from when on its connections must have
+// been opened.
+func (s *search) pick() (int, time.Time) {
+	if s.wish.node != nil {
+		for i, n := range s.view.nodes {
+			if n == s.wish.node && !s.request.Excluded.Has(i) && s.view.picks.Pickable(i) {
+				return i, s.wish.since
+			}
+		}
+		s.wish = wish{}
+	}
+	return s.cluster.picker.Pick(s.view.picks, s.request), time.Time{}
 }
 
 // admit refuses operations on a closed or wrongly composed cluster, and makes
@@ -152,14 +175,15 @@ func (s *search) failure(ctx context.Context, err error) error {
 	return s.cluster.noNode(s.began, ctx.Err(), s.causes)
 }
 
-// take gets a connection from this node, with the consent of its breaker.
-func (n *Node) take(ctx context.Context, v *view) (lease, error) {
+// take gets a connection from this node that was opened at or after since, with
+// the consent of its breaker.
+func (n *Node) take(ctx context.Context, v *view, since time.Time) (lease, error) {
 	done, ok := n.consent(v.health.Reports[n.index].Breaker, v.picks.Panic())
 	if !ok {
 		return lease{}, errBreakerOpen
 	}
 	began := time.Now()
-	l, err := n.acquire(ctx)
+	l, err := n.acquire(ctx, since)
 	if err == nil {
 		l.done = done
 		n.counters.picks.Add(1)

@@ -60,16 +60,16 @@ func (l *lease) giveBack() {
 // needs longer is busy or in trouble, and the others are asked.
 const acquireBound = 100 * time.Millisecond
 
-// acquire gets a connection from the node's pool that is alive as far as can
-// be seen without a round trip.
-func (n *Node) acquire(ctx context.Context) (lease, error) {
+// acquire gets a connection from the node's pool that was opened at or after
+// since and is alive as far as can be seen without a round trip.
+func (n *Node) acquire(ctx context.Context, since time.Time) (lease, error) {
 	for {
 		conn, err := n.acquireBounded(ctx)
 		if err != nil {
 			return lease{}, err
 		}
 		phys, _ := conn.Conn().PgConn().CustomData()[physicalKey].(*physical)
-		if phys.gone() {
+		if phys.gone() || phys.born.Before(since) {
 			n.discard(conn, phys)
 			continue
 		}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/tls"
 	"fmt"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
@@ -21,6 +22,7 @@ const physicalKey = "anywriter.physical"
 // a time.
 type physical struct {
 	node      *Node
+	born      time.Time
 	conn      *pgx.Conn
 	pc        *pgconn.PgConn
 	sock      *socket.Conn
@@ -34,6 +36,7 @@ type physical struct {
 func newPhysical(node *Node, conn *pgx.Conn) *physical {
 	p := &physical{
 		node:  node,
+		born:  time.Now(),
 		conn:  conn,
 		pc:    conn.PgConn(),
 		sock:  socket.Find(conn.PgConn().Conn()),

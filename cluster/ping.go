@@ -20,7 +20,7 @@ func (c *Cluster) Ping(ctx context.Context) error {
 	var causes []error
 	began := time.Now()
 	for range c.nodes {
-		l, err := c.acquire(ctx, avoid)
+		l, err := c.acquire(ctx, avoid, wish{})
 		if err != nil {
 			return err
 		}

@@ -11,6 +11,7 @@ import (
 
 	"github.com/anywriter/anywriter/cluster/internal/hook"
 	"github.com/anywriter/anywriter/cluster/internal/socket"
+	"github.com/anywriter/anywriter/internal/sqlstate"
 )
 
 // prober asks one node whether it is well, over a connection of its own that
@@ -39,6 +40,11 @@ func (p *prober) cut() { p.sockets.Cut() }
 // be given work now.
 func (p *prober) probe(ctx context.Context) error {
 	err := p.roundTrip(ctx)
+	facts, _ := factsOf(err)
+	if p.conn != nil && p.conn.IsClosed() && sqlstate.Classify(facts).Kind == sqlstate.SessionEnded {
+		p.drop() // the prober's session was idle for too long, which says nothing about the node
+		err = p.roundTrip(ctx)
+	}
 	var fence *FenceError
 	denied := isDenial(err) && ctx.Err() == nil // a hook that was cut short denies nothing
 	if err == nil || denied || errors.As(err, &fence) {

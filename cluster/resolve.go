@@ -192,7 +192,7 @@ func (n *Node) markAborted(ctx context.Context, conn *pgconn.PgConn, id *txID) e
 // may take long.
 func (n *Node) borrow(ctx context.Context) (*pgconn.PgConn, func(), error) {
 	if n.idle.Load() > 0 {
-		l, err := n.acquire(ctx)
+		l, err := n.acquire(ctx, time.Time{})
 		if err != nil {
 			return nil, nil, err
 		}

@@ -102,6 +102,11 @@ func (s *Session) again(ctx context.Context, r *Rows, err error, t *tries) bool 
 			return false
 		}
 		t.renewed = true
+	case sqlstate.RetryFreshCredential:
+		if t.renewed || s.cluster.config.BeforeConnect == nil {
+			return false // there is no other credential
+		}
+		t.renewed = true
 	case sqlstate.RetryAnyNode, sqlstate.RetryOtherNode:
 	default:
 		return false
@@ -129,12 +134,15 @@ func (s *Session) again(ctx context.Context, r *Rows, err error, t *tries) bool 
 func (s *Session) repeatable(ctx context.Context, c *call, err error) bool {
 	out := OutcomeOf(err)
 	switch {
+	case s.used:
+		return false // what ran before is bound to this connection
 	case s.inTx:
 		// Only a transaction that has done nothing yet may move: not sent, or
 		// turned away by a server that said so.
-		return c.first && (out == NotSent || out == DefinitelyAborted && verdictOf(err).Effect == sqlstate.Undone &&
-			verdictOf(err).Retry == sqlstate.RetryOtherNode)
-	case s.used || c.inTx:
+		v := verdictOf(err)
+		turnedAway := v.Effect == sqlstate.Undone && (v.Retry == sqlstate.RetryOtherNode || v.Retry == sqlstate.RetryFreshSession)
+		return c.first && (out == NotSent || out == DefinitelyAborted && turnedAway)
+	case c.inTx:
 		return false
 	default:
 		return out.SafeToRepeat() || hintsOf(ctx).idempotent
@@ -151,7 +159,10 @@ func (s *Session) restart(verdict sqlstate.Verdict, node *Node) {
 	}
 	s.dirty, s.lost, s.txErr, s.txDead = false, nil, nil, false
 	s.begin = s.beginSQL
-	if verdict.Retry == sqlstate.RetryOtherNode {
+	switch verdict.Retry {
+	case sqlstate.RetryFreshSession, sqlstate.RetryFreshCredential:
+		s.wish = wish{node: node, since: time.Now()}
+	case sqlstate.RetryOtherNode:
 		s.avoid = s.avoid.With(node.index)
 	}
 }

@@ -22,6 +22,7 @@ type Session struct {
 	cluster *Cluster
 	lease   lease        // zero while no server connection is held
 	avoid   balancer.Set // indices of nodes whose failure made an attempt worthless
+	wish    wish         // the server connection that the next attempt would like
 	used    bool         // something has run in this checkout: it can't change node
 	dirty   bool         // session state must be undone before anyone else
 	lost    error        // the connection broke after use: nothing more can run
@@ -290,11 +291,11 @@ func (s *Session) ensureLease(ctx context.Context) error {
 	if s.lease.held() {
 		return nil
 	}
-	l, err := s.cluster.acquire(ctx, s.avoid)
+	l, err := s.cluster.acquire(ctx, s.avoid, s.wish)
 	if err != nil {
 		return err
 	}
-	s.lease, s.avoid = l, balancer.Set{}
+	s.lease, s.avoid, s.wish = l, balancer.Set{}, wish{}
 	s.cluster.events.picked(l.node)
 	return nil
 }

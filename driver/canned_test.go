@@ -22,7 +22,10 @@ import (
 // succeeds with the tag INSERT 0 1.
 type canned struct {
 	clusterID, nodeID string
-	running           sync.WaitGroup
+	// end, if set, is asked before each statement is carried out; its answer, if
+	// any, is the SQLSTATE with which the session is ended instead.
+	end     func(sql string) string
+	running sync.WaitGroup
 }
 
 // dial opens an in-memory connection to the server.
@@ -53,7 +56,9 @@ func (s *canned) serve(conn net.Conn) {
 	if b.Flush() != nil {
 		return
 	}
-	session := cannedSession{b: b, statements: map[string]bool{}, params: map[string]int{}, status: 'I'}
+	session := cannedSession{
+		b: b, kill: s.end, texts: map[string]string{}, statements: map[string]bool{}, params: map[string]int{}, status: 'I',
+	}
 	for {
 		m, err := b.Receive()
 		if err != nil || !session.answer(m) {
@@ -64,8 +69,11 @@ func (s *canned) serve(conn net.Conn) {
 
 type cannedSession struct {
 	b          *pgproto3.Backend
-	statements map[string]bool // name → returns rows
-	params     map[string]int  // name → parameters, of unknown type
+	kill       func(string) string
+	sql        string            // of the portal
+	texts      map[string]string // name → text
+	statements map[string]bool   // name → returns rows
+	params     map[string]int    // name → parameters, of unknown type
 	rows       bool
 	begin, end bool
 	status     byte
@@ -79,6 +87,7 @@ func (s *cannedSession) answer(m pgproto3.FrontendMessage) bool {
 	switch m := m.(type) {
 	case *pgproto3.Parse:
 		sql := strings.ToLower(m.Query)
+		s.texts[m.Name] = m.Query
 		s.params[m.Name] = strings.Count(sql, "$")
 		s.statements[m.Name] = strings.HasPrefix(sql, "select") || strings.HasPrefix(sql, "show")
 		s.begin, s.end = strings.HasPrefix(sql, "begin"), sql == "commit" || sql == "rollback"
@@ -94,9 +103,16 @@ func (s *cannedSession) answer(m pgproto3.FrontendMessage) bool {
 			s.b.Send(&pgproto3.NoData{})
 		}
 	case *pgproto3.Bind:
-		s.rows = s.statements[m.PreparedStatement]
+		s.rows, s.sql = s.statements[m.PreparedStatement], s.texts[m.PreparedStatement]
 		s.b.Send(&pgproto3.BindComplete{})
 	case *pgproto3.Execute:
+		if s.kill != nil {
+			if code := s.kill(s.sql); code != "" {
+				s.b.Send(&pgproto3.ErrorResponse{Severity: "FATAL", SeverityUnlocalized: "FATAL", Code: code, Message: "ended"})
+				_ = s.b.Flush() // the session ends either way
+				return false
+			}
+		}
 		s.execute()
 	case *pgproto3.Close:
 		s.b.Send(&pgproto3.CloseComplete{})

@@ -108,6 +108,13 @@ func nodeRows() []row {
 			document: "57P03 that ends an open session: by what had been flushed",
 		},
 		{
+			// A server sends these while the session is idle, before it has read
+			// what was sent to it, and not while anything runs.
+			codes: []string{"57P05", "25P03"}, fatal: onlyFatal,
+			verdict:  Verdict{Kind: SessionEnded, Effect: Undone, Retry: RetryFreshSession, DiscardSession: true},
+			document: "57P05, 25P03: session ended while idle: nothing was run; fresh connection, same node",
+		},
+		{
 			codes:    []string{"57P05", "25P03", "25P04"},
 			verdict:  Verdict{Kind: SessionEnded, Effect: ByFlush, Retry: RetryFreshSession, DiscardSession: true},
 			document: "57P05, 25P03, 25P04: session ended: fresh connection, same node",

@@ -29,6 +29,7 @@ func TestClassify(t *testing.T) {
 	conflict := Verdict{Kind: Conflict, Effect: Undone, Retry: RetryAnyNode}
 	doubt := Verdict{Kind: InDoubt, Effect: Doubtful, DiscardSession: true}
 	going := Verdict{Kind: Draining, Node: NodeGoing, Retry: RetryOtherNode, DiscardSession: true}
+	idled := Verdict{Kind: SessionEnded, Effect: Undone, Retry: RetryFreshSession, DiscardSession: true}
 	ended := Verdict{Kind: SessionEnded, Retry: RetryFreshSession, DiscardSession: true}
 	replan := Verdict{Kind: StalePlan, Effect: Undone, Retry: RetrySameSession, DropStatement: true}
 	maybe := Verdict{Kind: ServerFault, Effect: Doubtful}
@@ -82,8 +83,8 @@ func TestClassify(t *testing.T) {
 		"53100":                         {fail("53100"), resource},
 		"53200":                         {fail("53200"), resource},
 		"53400":                         {fail("53400"), resource},
-		"57P05":                         {fatal("57P05"), ended},
-		"25P03":                         {tx(fatal("25P03")), ended},
+		"57P05":                         {fatal("57P05"), idled},
+		"25P03":                         {tx(fatal("25P03")), idled},
 		"25P04":                         {tx(fatal("25P04")), ended},
 		"25006":                         {fail("25006"), readOnly},
 		"25006 at connect":              {connect("25006"), Verdict{Kind: NotWritable, Effect: NothingSent, Node: NodeReadOnly, Retry: RetryOtherNode, DiscardSession: true}},
