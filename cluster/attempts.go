@@ -119,6 +119,106 @@ func remember(chain []Attempt, a Attempt) []Attempt {
 	return append(chain, a)
 }
 
+// Stop says why work that had failed wasn't tried again. The zero value is
+// StopUnknown.
+type Stop uint8
+
+const (
+	// StopUnknown: nobody has decided yet.
+	StopUnknown Stop = iota
+	// StopFinal: the error doesn't allow another attempt.
+	StopFinal
+	// StopAttempts: the attempts are used up.
+	StopAttempts
+	// StopElapsed: MaxElapsed leaves no time for the next wait.
+	StopElapsed
+	// StopDeadline: the context's deadline leaves no time for the next wait.
+	StopDeadline
+	// StopBudget: the cluster's retry budget is empty.
+	StopBudget
+	// StopContext: the context was over.
+	StopContext
+)
+
+// String gives the reason in a few words, fit for a message.
+func (s Stop) String() string {
+	names := [...]string{
+		"undecided", "the last error allows no other attempt", "no attempts are left", "MaxElapsed leaves no time",
+		"the deadline leaves no time", "the retry budget is empty", "the context is over",
+	}
+	if int(s) < len(names) {
+		return names[s]
+	}
+	return names[StopUnknown]
+}
+
+// RetryError is the error of a RunTx or Retry that made several attempts, or
+// would have made another one but for its limits. It unwraps to the error of the
+// last attempt and, if that ended the tries, the context's. errors.As finds an
+// *OpError, *OutcomeUnknownError or *NoNodeError of the last attempt as a copy
+// that counts and lists the attempts of the whole.
+type RetryError struct {
+	// Attempts is how often the work was tried, at least 1.
+	Attempts int
+	// Earlier describes the attempts before the last; see OpError.
+	Earlier []Attempt
+	// Stop says why there was no further attempt.
+	Stop Stop
+	// Err is the error of the last attempt.
+	Err error
+	// Cause is the context's error if Stop is StopContext.
+	Cause error
+}
+
+// Error gives the number of attempts, why they ended, and the last error.
+func (e *RetryError) Error() string {
+	plural := "s"
+	if e.Attempts == 1 {
+		plural = ""
+	}
+	return fmt.Sprintf("anywriter: gave up after %d attempt%s (%v): %s",
+		e.Attempts, plural, e.Stop, strings.TrimPrefix(e.Err.Error(), "anywriter: "))
+}
+
+// Unwrap returns the last attempt's error and the context's.
+func (e *RetryError) Unwrap() []error {
+	if e.Cause == nil {
+		return []error{e.Err}
+	}
+	return []error{e.Err, e.Cause}
+}
+
+// As implements errors.As for the errors that list attempts.
+func (e *RetryError) As(target any) bool {
+	if e.Attempts < 2 {
+		return false
+	}
+	switch target := target.(type) {
+	case **OpError:
+		if errors.As(e.Err, target) {
+			last := **target
+			last.Attempts, last.Earlier = e.Attempts, e.Earlier
+			*target = &last
+			return true
+		}
+	case **OutcomeUnknownError:
+		if errors.As(e.Err, target) {
+			last := **target
+			last.Attempts, last.Earlier = e.Attempts, e.Earlier
+			*target = &last
+			return true
+		}
+	case **NoNodeError:
+		if errors.As(e.Err, target) {
+			last := **target
+			last.Attempts, last.Earlier = e.Attempts, e.Earlier
+			*target = &last
+			return true
+		}
+	}
+	return false
+}
+
 // failedAttempt describes an attempt by its error.
 func failedAttempt(number int, err error, began, ended time.Time, wait time.Duration) Attempt {
 	a := Attempt{Number: number, Outcome: OutcomeOf(err), Err: err, Began: began, Took: ended.Sub(began), Wait: wait}

@@ -11,6 +11,21 @@ import (
 // or that nothing had been sent. After any error the transaction is over; the
 // error's outcome says what is known about it.
 func (s *Session) Commit(ctx context.Context) error {
+	w := s.ending()
+	if w == nil {
+		return s.commit(ctx)
+	}
+	how, err := endUnseen, error(nil)
+	defer func() { s.end(w, how, err) }()
+	if err = s.commit(ctx); err == nil {
+		how = endCommitted
+	} else {
+		how = endCommitFailed
+	}
+	return err
+}
+
+func (s *Session) commit(ctx context.Context) error {
 	if !s.inTx {
 		return errNoTx
 	}
@@ -28,7 +43,7 @@ func (s *Session) Commit(ctx context.Context) error {
 	defer s.endTx()
 	switch {
 	case lost != nil:
-		return s.abortedError(first, lost)
+		return abortedError(first, lost)
 	case pending || !s.lease.held():
 		return nil
 	}
@@ -80,7 +95,7 @@ func (p *physical) commit(ctx context.Context, c *call) error {
 
 // abortedError reports a transaction whose connection broke before COMMIT was
 // sent: the server rolls it back.
-func (s *Session) abortedError(first, lost error) error {
+func abortedError(first, lost error) error {
 	if first == nil {
 		first = lost
 	}
@@ -110,6 +125,18 @@ func (e *txEnd) rollback() error {
 		return e.err
 	default:
 		return nil
+	}
+}
+
+// ending is what a Rollback after it is for whoever watches.
+func (e *txEnd) ending() (txEnding, error) {
+	switch {
+	case e == nil:
+		return endRolledBack, nil
+	case e.err == nil:
+		return endCommitted, nil
+	default:
+		return endCommitFailed, e.err
 	}
 }
 

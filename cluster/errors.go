@@ -264,11 +264,11 @@ func IsRetryable(err error) bool {
 	if errors.As(err, &unknown) {
 		return false
 	}
-	if errors.Is(err, ErrSessionLost) {
-		return true
-	}
 	var op *OpError
-	return errors.As(err, &op) && op.Outcome.SafeToRepeat() && op.verdict.Retry != sqlstate.RetryNever
+	if errors.As(err, &op) {
+		return op.Outcome.SafeToRepeat() && op.verdict.Retry != sqlstate.RetryNever
+	}
+	return errors.Is(err, ErrSessionLost)
 }
 
 // factsOf extracts from an error what the policy looks at.

@@ -1,6 +1,7 @@
 package cluster
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -26,6 +27,9 @@ func (s *Session) ended(ctx context.Context, r *Rows) {
 	now := time.Now()
 	s.noteDirt(p, c)
 	s.wrote = s.wrote || c.sent && !c.readOnly && c.info.Class == stmtclass.Write
+	if s.inTx && c.sent && c.info.EndsTx && (r.err == nil || c.info.Commands > 1) {
+		s.control = cmp.Or(c.info.Control, stmtclass.ControlCommit)
+	}
 	if r.err == nil {
 		s.lease.settle(health.BreakerSuccess)
 		p.node.finished(now, c, true)
@@ -123,7 +127,7 @@ func (s *Session) judge(ctx context.Context, p *physical, c *call, err error) (s
 	if out == CommitSent && s.harmless(c) {
 		out = DefinitelyAborted // nothing can have been committed
 	}
-	if out == DefinitelyAborted && pgErr != nil && c.sent && !c.inTx && c.commitsInside() && facts.Code != syntaxError {
+	if out == DefinitelyAborted && pgErr != nil && c.sent && c.commitsInside() && facts.Code != syntaxError {
 		out = CommitSent // the failing part was undone; what came before may stand
 	}
 	if verdict.Kind == sqlstate.AbortedTx && s.txErr != nil {
@@ -159,12 +163,18 @@ func (s *Session) harmless(c *call) bool {
 // syntaxError is found before anything is carried out, in the whole text.
 const syntaxError = "42601"
 
-// commitsInside reports whether the text may commit more than once by itself:
-// several commands with transaction control among them, or a procedure or
-// anonymous block, which may contain COMMIT.
+// commitsInside reports whether the text may have committed something before the
+// command that failed: several commands with transaction control among them, or
+// a procedure or anonymous block, which may contain COMMIT unless a transaction
+// is open.
 func (c *call) commitsInside() bool {
-	if c.info.Commands > 1 {
+	switch {
+	case c.info.Commands > 1 && c.inTx:
+		return c.info.EndsTx
+	case c.info.Commands > 1:
 		return c.info.ControlsTx
+	case c.inTx:
+		return false
 	}
 	word := firstWord(c.sql)
 	return word == "call" || word == "do"
@@ -206,7 +216,7 @@ func (c *call) record() outcome.Record {
 	if !c.sent || !c.flight.flushed() {
 		return rec
 	}
-	if c.commit || c.riding || c.inTx && c.info.ControlsTx {
+	if c.commit || c.riding || c.inTx && c.info.EndsTx {
 		return rec.Step(outcome.EventFlushCommit)
 	}
 	return rec.Step(outcome.EventFlush)

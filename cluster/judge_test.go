@@ -83,6 +83,8 @@ func TestRecord(t *testing.T) {
 	}
 	written := call{sql: "x", sent: true, inTx: true}
 	written.info.ControlsTx = true
+	require.Equal(t, DefinitelyAborted, written.record().Outcome(), "a SAVEPOINT")
+	written.info.EndsTx = true
 	require.Equal(t, CommitSent, written.record().Outcome(), "a COMMIT written by hand")
 }
 

@@ -16,11 +16,47 @@ type retrier struct {
 	seed   func() uint64
 }
 
-// tries is one operation's record of its own retries. The backoff is made when
-// the first retry needs it: almost no operation does.
+// pacer spaces the attempts of one operation. The backoff is made when the first
+// retry needs it: almost no operation does.
+type pacer struct {
+	policy  retry.Policy
+	budget  *retry.Budget // nil allows everything
+	seed    func() uint64
+	limit   time.Time // no attempt begins after it; zero means no limit
+	backoff *retry.FullJitter
+}
+
+// next returns the wait before another attempt, or why there may be none. If
+// atOnce, the first needs no wait: that is a move to another node, where nobody
+// is in the way.
+func (p *pacer) next(ctx context.Context, now time.Time, atOnce bool) (time.Duration, Stop) {
+	if p.backoff == nil {
+		p.backoff = retry.NewBackOff(p.policy, p.seed())
+	}
+	first := p.backoff.Waits() == 0
+	d := p.backoff.NextBackOff()
+	if first && atOnce {
+		d = min(d, 0) // backoff.Stop is negative
+	}
+	switch {
+	case ctx.Err() != nil:
+		return 0, StopContext
+	case d < 0:
+		return 0, StopAttempts
+	case !retry.FitsContext(ctx, now, d):
+		return 0, StopDeadline
+	case !retry.FitsDeadline(now, d, p.limit):
+		return 0, StopElapsed
+	case !p.budget.Withdraw(now):
+		return 0, StopBudget
+	default:
+		return d, StopUnknown
+	}
+}
+
+// tries is one operation's record of its own retries.
 type tries struct {
-	from      *retrier
-	backoff   *retry.FullJitter
+	pacer
 	replanned bool // a stale plan was dropped once
 	renewed   bool // a session that the server had ended was replaced once
 	declined  int  // how many nodes have said that they take no writes
@@ -28,29 +64,7 @@ type tries struct {
 
 func (r *retrier) start() tries {
 	r.budget.Deposit()
-	return tries{from: r}
-}
-
-// wait waits for the time of the next attempt, and reports how long and whether
-// there may be one: the attempts, the budget and the context's deadline must
-// allow it. The first move to another node needs no wait, since nobody is in
-// the way there.
-func (t *tries) wait(ctx context.Context, now time.Time, backOff bool) (time.Duration, bool) {
-	if t.backoff == nil {
-		t.backoff = retry.NewBackOff(t.from.policy, t.from.seed())
-	}
-	first := t.backoff.Waits() == 0
-	d := t.backoff.NextBackOff()
-	if d < 0 {
-		return 0, false // backoff.Stop: the attempts are used up
-	}
-	if first && !backOff {
-		d = 0
-	}
-	if !retry.FitsContext(ctx, now, d) || !t.from.budget.Withdraw(now) {
-		return 0, false
-	}
-	return d, pause(ctx, d)
+	return tries{pacer: pacer{policy: r.policy, budget: r.budget, seed: r.seed}}
 }
 
 // pause waits for d and reports whether the context lasted.
@@ -120,8 +134,8 @@ func (s *Session) again(ctx context.Context, r *Rows, err error, t *tries) bool 
 	if !s.repeatable(ctx, c, err) {
 		return false
 	}
-	wait, ok := t.wait(ctx, ended, verdict.Retry == sqlstate.RetryAnyNode)
-	if !ok {
+	wait, stop := t.next(ctx, ended, verdict.Retry != sqlstate.RetryAnyNode)
+	if stop != StopUnknown || !pause(ctx, wait) {
 		return false
 	}
 	c.followed(err, ended, wait)
@@ -180,19 +194,15 @@ func (s *Session) replan(ctx context.Context, c *call) bool {
 	return true
 }
 
-// AllowRetry asks the retry budget whether a caller may run a transaction again
-// that ended in err, and counts the retry if so.
-func (c *Cluster) AllowRetry(err error) bool {
-	if !c.retrier.budget.Withdraw(time.Now()) {
-		return false
-	}
+// countRetry keeps the books on a transaction that ended in err and is run
+// again.
+func (c *Cluster) countRetry(err error) {
 	var op *OpError
 	if !errors.As(err, &op) {
-		return true
+		return
 	}
 	if n := c.nodeByAddr(op.Node); n != nil {
 		n.counters.retries.Add(1)
 		c.events.retry(n, op.verdict)
 	}
-	return true
 }

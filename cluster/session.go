@@ -37,6 +37,9 @@ type Session struct {
 	over     *txEnd // its COMMIT has travelled with a statement
 	txErr    error  // its first error
 	txDead   bool   // it failed before it was open: nothing may run until its end
+
+	control stmtclass.Control // the command by which a statement has ended it
+	watch   *TxWatch          // whoever follows it; almost always nil
 }
 
 // NewSession returns a session that holds nothing yet.
@@ -133,7 +136,7 @@ func (s *Session) enter() error {
 	case s.lost != nil:
 		return s.lostError()
 	case s.txDead:
-		return s.abortedError(s.txErr, nil)
+		return abortedError(s.txErr, nil)
 	case s.over != nil:
 		return errTxOver
 	default:
@@ -155,7 +158,8 @@ func (s *Session) attempt(ctx context.Context, r *Rows) error {
 	hints := hintsOf(ctx)
 	c.readOnly, c.last = hints.readOnly, hints.commit && s.inTx
 	c.started = time.Now().UnixNano()
-	c.inTx = s.inTx || r.phys.pc.TxStatus() != 'I'
+	// The server's word counts: a statement may have ended the transaction.
+	c.inTx = s.begin != "" || r.phys.pc.TxStatus() != 'I'
 	c.first = s.inTx && s.begin != ""
 	s.open = r
 	err := r.phys.send(ctx, r)
@@ -177,11 +181,13 @@ func (s *Session) attempt(ctx context.Context, r *Rows) error {
 
 // Begin opens a transaction. Nothing is sent: BEGIN travels with the first
 // statement, so an error of BEGIN is that statement's, and an empty
-// transaction costs nothing.
-func (s *Session) Begin(opts TxOptions) error {
+// transaction costs nothing. The context says to which RunTx or Retry the
+// transaction belongs, if to any; it isn't kept.
+func (s *Session) Begin(ctx context.Context, opts TxOptions) error {
 	switch {
 	case s.lost != nil:
-		return s.lostError()
+		// Trying again helps only in another session.
+		return &OpError{Outcome: NotSent, Attempts: 1, Err: s.lostError()}
 	case s.inTx:
 		return errTxOpen
 	case s.open != nil:
@@ -189,6 +195,7 @@ func (s *Session) Begin(opts TxOptions) error {
 	}
 	s.beginSQL, s.readOnly = opts.sql(), opts.ReadOnly
 	s.inTx, s.begin, s.txErr, s.wrote = true, s.beginSQL, nil, false
+	s.watched(ctx)
 	return nil
 }
 
@@ -199,6 +206,10 @@ func (s *Session) Begin(opts TxOptions) error {
 func (s *Session) Rollback() error {
 	if !s.inTx {
 		return errNoTx
+	}
+	if w := s.ending(); w != nil {
+		how, err := s.over.ending()
+		defer s.end(w, how, err)
 	}
 	if over := s.over; over != nil {
 		s.endTx()
@@ -236,7 +247,7 @@ const rollbackTimeout = time.Second
 
 func (s *Session) endTx() {
 	s.inTx, s.begin, s.beginSQL, s.readOnly, s.txErr, s.txDead = false, "", "", false, nil, false
-	s.wrote, s.over = false, nil
+	s.wrote, s.over, s.control = false, nil, stmtclass.ControlNone
 }
 
 // TxError returns the first error of the open transaction, or nil.
@@ -303,6 +314,11 @@ func (s *Session) ensureLease(ctx context.Context) error {
 // Release gives the server connection back and makes the session ready for
 // another checkout. It never blocks and may be called at any time, also twice.
 func (s *Session) Release() {
+	if w := s.ending(); w != nil {
+		how, err := s.over.ending()
+		s.inTx = false // the server rolls back
+		s.end(w, how, err)
+	}
 	if s.lease.held() {
 		s.lease.release(s.dirty)
 	}

@@ -16,6 +16,17 @@ type OpError = cluster.OpError
 // NoNodeError has one line per node; see cluster.NoNodeError.
 type NoNodeError = cluster.NoNodeError
 
+// RetryError is the error of a RunTx or Retry with more than one attempt; see
+// cluster.RetryError.
+type RetryError = cluster.RetryError
+
+// ClosureError is the error of a RunTx whose closure hid its transaction's; see
+// cluster.ClosureError.
+type ClosureError = cluster.ClosureError
+
+// Attempt describes an earlier attempt; see cluster.Attempt.
+type Attempt = cluster.Attempt
+
 // Outcome is what is known about a statement's or a transaction's effect.
 type Outcome = cluster.Outcome
 
@@ -39,6 +50,9 @@ var (
 	// ErrTxAborted is reported by Commit if a statement of the transaction had
 	// failed, so that it was rolled back.
 	ErrTxAborted = cluster.ErrTxAborted
+	// ErrTxEnded is found in the error of RunTx if the closure ended the
+	// transaction itself.
+	ErrTxEnded = cluster.ErrTxEnded
 )
 
 // FenceError says why a node can't be used with commit_fence=table; see

@@ -5,13 +5,9 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
-	"math"
-	"math/rand/v2"
-	"sync/atomic"
 	"time"
 
 	"github.com/anywriter/anywriter/cluster"
-	"github.com/anywriter/anywriter/internal/retry"
 )
 
 // Beginner begins transactions: a *sql.DB or a *sql.Conn.
@@ -26,145 +22,133 @@ type TxOptions struct {
 	// ignores them.
 	sql.TxOptions
 	// MaxAttempts bounds the attempts, the first included. 0 means that only the
-	// context's deadline and the retry budget do, or thirty attempts if the
-	// context has no deadline.
+	// context's deadline, MaxElapsed and the retry budget do, or thirty attempts
+	// if there is neither a deadline nor MaxElapsed.
 	MaxAttempts int
-	// OnRetry, if set, is called before each further attempt with the number of
-	// attempts made so far and the error of the last.
-	OnRetry func(attempt int, err error)
+	// MaxElapsed is the time from the start after which no further attempt
+	// begins; 0 means no such limit. It cuts no attempt short.
+	MaxElapsed time.Duration
+	// AttemptTimeout bounds each attempt by a deadline of its context; 0 means
+	// that only the caller's context does. An attempt whose own time is over
+	// before COMMIT was sent is certainly without effect, and another may follow.
+	AttemptTimeout time.Duration
+	// BackoffBase and BackoffCap bound the waits between attempts: the n-th, from
+	// 0, is drawn from [0, min(BackoffCap, BackoffBase·2ⁿ)]. 0 means retry_base and
+	// retry_cap of the data source name.
+	BackoffBase, BackoffCap time.Duration
+	// OnRetry, if set, is called before the wait for each further attempt, with
+	// the number of the attempt that has failed (from 1), its error, and the wait.
+	OnRetry func(attempt int, err error, wait time.Duration)
 }
 
-// RunTx runs fn inside a transaction and commits it. When the transaction is
-// certainly without effect, because of a conflict (SQLSTATE 40001, 40P01) or
-// because its node went away before COMMIT was sent, it runs fn again in a new
-// transaction, until it succeeds, the attempts or the retry budget are used
-// up, or the context's deadline leaves no time for the next wait.
+func (o *TxOptions) retry() *cluster.RetryOptions {
+	return &cluster.RetryOptions{
+		MaxAttempts: o.MaxAttempts, MaxElapsed: o.MaxElapsed, AttemptTimeout: o.AttemptTimeout,
+		BackoffBase: o.BackoffBase, BackoffCap: o.BackoffCap, OnRetry: o.OnRetry,
+	}
+}
+
+// RunTx runs fn inside a transaction and commits it. A nil error means that the
+// transaction was committed, once. When a transaction has certainly left nothing
+// behind, and failed because of a conflict (SQLSTATE 40001, 40P01) or because
+// its node went away before COMMIT was sent, RunTx runs fn again in a new one,
+// until it succeeds, the attempts, MaxElapsed or the retry budget are used up,
+// or the context's deadline leaves no time for the next wait.
 //
-// fn may be run several times: it must do nothing outside the transaction that
-// can't be done twice, and must not keep tx. If it returns an error, the
-// transaction is rolled back, and the error returned unless the transaction
-// failed for one of the reasons above. If it panics, the transaction is rolled
-// back and the panic goes on. On a *sql.Conn the attempts stay on its node: a
-// connection that breaks is an error there.
+// # What may stand in fn
 //
-// An *OutcomeUnknownError means that COMMIT was sent and not answered: RunTx
-// doesn't run fn again then.
+// fn may be run several times, and each run may be undone. Everything that it
+// does through tx is. What it does elsewhere isn't: it should assign results and
+// not add to them, and send nothing that can't be sent twice; side effects
+// belong behind RunTx. It passes its ctx on to what it calls, doesn't keep tx,
+// and leaves no goroutine behind that uses it. An error of a statement should be
+// returned, wrapped or not; one that fn hides, by returning nil or an error of
+// its own, isn't hidden from RunTx, which tries again if the first error of the
+// transaction allows it and never takes a transaction in which a statement has
+// failed for a success.
+//
+// If fn returns an error, the transaction is rolled back and the error returned;
+// only if the transaction had failed for a retryable reason that fn's error
+// doesn't show is it a *ClosureError with both. If fn panics or calls
+// runtime.Goexit, the transaction is rolled back and the panic goes on.
+//
+// RunTx ends the transaction, fn need not. If fn calls tx.Commit, that is what
+// counts: RunTx returns nil if it succeeded and fn returns nil, an error with
+// outcome Committed if fn fails after it, and tries again if it failed with a
+// conflict. If fn calls tx.Rollback and returns nil, RunTx returns ErrTxEnded,
+// since nothing was committed. If it ends the transaction by a statement, such as
+// COMMIT, RunTx can't vouch for anything: it returns an *OutcomeUnknownError with
+// ErrTxEnded and doesn't run fn again.
+//
+// # Cancellation
+//
+// When the context ends, the transaction is rolled back and its connection given
+// back, even if fn takes no notice; RunTx returns when fn does. OutcomeOf tells
+// what the context's end meant: NotSent and DefinitelyAborted before COMMIT was
+// sent, CommitSent (an *OutcomeUnknownError) while COMMIT was under way and the
+// commit fence, if there is one, couldn't tell either. The context's error is
+// found by errors.Is in all three. A transaction whose outcome is unknown is
+// never run again.
+//
+// # Errors
+//
+// The driver's errors come back as a *RetryError if there was more than one
+// attempt or a limit forbade another; errors.As finds in it the last *OpError,
+// *OutcomeUnknownError or *NoNodeError, with the attempts before it. All other
+// errors come back as fn returned them.
+//
+// On a *sql.Conn the attempts stay on its node: a connection that breaks is an
+// error there.
 func RunTx(ctx context.Context, db Beginner, opts *TxOptions, fn func(ctx context.Context, tx *sql.Tx) error) error {
 	if opts == nil {
 		opts = &TxOptions{}
 	}
-	return repeat(ctx, opts, func(a *attempt) error { return runOnce(ctx, db, opts, a, fn) })
+	return cluster.Retry(ctx, opts.retry(), func(ctx context.Context) error {
+		return runOnce(ctx, db, &opts.TxOptions, fn)
+	})
 }
 
 // Retry runs fn, and runs it again for as long as it returns an error that
-// IsRetryable accepts, under the same rules as RunTx. It is for code that
-// leaves transactions to somebody else, for example an ORM; fn must run the
-// whole transaction and return its error, wrapped or not.
+// IsRetryable accepts, or one that says that only the attempt's own time was
+// over before COMMIT was sent, within the limits of the options. It is for code
+// that leaves transactions to somebody else, for example an ORM: fn must run one
+// whole transaction, beginning with BeginTx and the context that it is given, and
+// return its error, wrapped or not. What RunTx says about side effects, outcomes
+// and errors holds here too.
 func Retry(ctx context.Context, opts *TxOptions, fn func(ctx context.Context) error) error {
 	if opts == nil {
 		opts = &TxOptions{}
 	}
-	return repeat(ctx, opts, func(*attempt) error { return fn(ctx) })
-}
-
-// attempt is what a transaction's handle tells RunTx about it, so that a
-// closure which hides an error can't hide that the transaction failed.
-//
-// When the context ends, database/sql rolls the transaction back from a
-// goroutine of its own, which RunTx can't join: err is therefore atomic.
-type attempt struct {
-	cluster *cluster.Cluster
-	err     atomic.Pointer[error]
-}
-
-type attemptKey struct{}
-
-func attemptOf(ctx context.Context) *attempt {
-	a, _ := ctx.Value(attemptKey{}).(*attempt)
-	return a
-}
-
-// note keeps the transaction's first error.
-func (a *attempt) note(err error) {
-	if err != nil {
-		a.err.CompareAndSwap(nil, &err)
-	}
-}
-
-// reason returns the error that decides about another attempt.
-func (a *attempt) reason(err error) error {
-	first := a.err.Load()
-	if first != nil && !IsRetryable(err) && OutcomeOf(err) != CommitSent {
-		return *first
-	}
-	return err
-}
-
-// repeat runs once until it succeeds or may not be run again.
-func repeat(ctx context.Context, opts *TxOptions, once func(*attempt) error) error {
-	policy := retry.Policy{MaxAttempts: opts.MaxAttempts}
-	if _, bounded := ctx.Deadline(); bounded && policy.MaxAttempts == 0 {
-		// Whoever sets a deadline has said how long to try.
-		policy.MaxAttempts = math.MaxInt
-	}
-	waits := retry.NewBackOff(policy, rand.Uint64())
-	for made := 1; ; made++ {
-		a := &attempt{}
-		err := once(a)
-		if err == nil {
-			return nil
-		}
-		reason := a.reason(err)
-		if !IsRetryable(reason) {
-			return err
-		}
-		d := waits.NextBackOff()
-		if d < 0 || !retry.FitsContext(ctx, time.Now(), d) {
-			return err
-		}
-		if a.cluster != nil && !a.cluster.AllowRetry(reason) {
-			return err
-		}
-		if opts.OnRetry != nil {
-			opts.OnRetry(made, err)
-		}
-		if !pause(ctx, d) {
-			return err
-		}
-	}
-}
-
-// pause waits for d and reports whether the context lasted.
-func pause(ctx context.Context, d time.Duration) bool {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return true
-	case <-ctx.Done():
-		return false
-	}
+	return cluster.Retry(ctx, opts.retry(), fn)
 }
 
 // runOnce makes one attempt of RunTx.
-func runOnce(ctx context.Context, db Beginner, opts *TxOptions, a *attempt, fn func(context.Context, *sql.Tx) error) error {
-	tx, err := db.BeginTx(context.WithValue(ctx, attemptKey{}, a), &opts.TxOptions)
+func runOnce(ctx context.Context, db Beginner, opts *sql.TxOptions, fn func(context.Context, *sql.Tx) error) error {
+	txCtx, watch := cluster.WatchTx(ctx)
+	tx, err := db.BeginTx(txCtx, opts)
 	if err != nil {
+		if ctx.Err() != nil && errors.Is(err, ctx.Err()) && OutcomeOf(err) == Unknown {
+			// It was over while a free handle was waited for.
+			err = &OpError{Outcome: NotSent, Attempts: 1, Err: err}
+		}
 		return err
 	}
 	done := false
 	defer func() {
 		if !done { // fn panicked, or called runtime.Goexit
 			_ = tx.Rollback() // the panic is what counts
+			watch.Wait()
 		}
 	}()
 	err = fn(ctx, tx)
 	done = true
 	if err == nil {
-		return tx.Commit()
+		return watch.Verdict(ctx, nil, tx.Commit())
 	}
-	if rollback := tx.Rollback(); rollback != nil && !errors.Is(rollback, sql.ErrTxDone) {
-		return fmt.Errorf("%w (and rolling back: %w)", err, rollback)
+	end := tx.Rollback()
+	if errors.Is(err, sql.ErrTxDone) && ctx.Err() != nil {
+		// database/sql has rolled back because the context is over.
+		err = fmt.Errorf("%w: %w", ctx.Err(), err)
 	}
-	return err
+	return watch.Verdict(ctx, err, end)
 }

@@ -15,7 +15,6 @@ import (
 type tx struct {
 	conn *conn
 	ctx  context.Context // the one that BeginTx was given
-	run  *attempt        // set if RunTx opened it
 }
 
 var _ driver.Tx = (*tx)(nil)
@@ -37,15 +36,11 @@ func (c *conn) BeginTx(ctx context.Context, opts driver.TxOptions) (_ driver.Tx,
 	if err != nil {
 		return nil, err
 	}
-	if err := c.session.Begin(cluster.TxOptions{Isolation: level, ReadOnly: opts.ReadOnly}); err != nil {
+	if err := c.session.Begin(ctx, cluster.TxOptions{Isolation: level, ReadOnly: opts.ReadOnly}); err != nil {
 		return nil, err
 	}
-	c.tx = tx{conn: c, ctx: ctx, run: attemptOf(ctx)}
-	t := &c.tx
-	if t.run != nil {
-		t.run.cluster = c.cluster
-	}
-	return t, nil
+	c.tx = tx{conn: c, ctx: ctx}
+	return &c.tx, nil
 }
 
 // isolation translates database/sql's level.
@@ -71,21 +66,9 @@ func isolation(level sql.IsolationLevel) (pgx.TxIsoLevel, error) {
 // commit, or that nothing had been sent.
 func (t *tx) Commit() (err error) {
 	defer t.conn.guard("committing", &err)
-	if t.run != nil {
-		t.run.note(t.conn.session.TxError())
-	}
-	err = t.conn.session.Commit(t.ctx)
-	if t.run != nil {
-		t.run.note(err)
-	}
-	return err
+	return t.conn.session.Commit(t.ctx)
 }
 
 // Rollback ends the transaction without effect, also after its context has
 // been cancelled.
-func (t *tx) Rollback() error {
-	if t.run != nil {
-		t.run.note(t.conn.session.TxError())
-	}
-	return t.conn.session.Rollback()
-}
+func (t *tx) Rollback() error { return t.conn.session.Rollback() }

@@ -157,6 +157,9 @@ type Info struct {
 	Commands int
 	// ControlsTx is true if any of the commands controls a transaction.
 	ControlsTx bool
+	// EndsTx is true if any of the commands ends the transaction that it finds:
+	// COMMIT, ROLLBACK, PREPARE TRANSACTION.
+	EndsTx bool
 	// Copy is true if any of the commands is COPY.
 	Copy bool
 	// CopyIn is true if any of the commands is COPY … FROM STDIN: after it the

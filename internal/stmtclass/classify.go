@@ -237,6 +237,7 @@ func (c *classifier) endCommand() {
 		c.info.Class, c.info.Control = class, control
 		c.info.Dirt |= c.cmd.dirt
 		c.info.ControlsTx = c.info.ControlsTx || control != ControlNone
+		c.info.EndsTx = c.info.EndsTx || control == ControlCommit || control == ControlRollback || control == ControlPrepare
 		c.info.Copy = c.info.Copy || c.cmd.verb == kwCopy
 		c.info.DML = c.cmd.verb.dml()
 	}

@@ -1,0 +1,233 @@
+package cluster
+
+import (
+	"context"
+	"errors"
+	"math"
+	"math/rand/v2"
+	"sync/atomic"
+	"time"
+
+	"github.com/anywriter/anywriter/internal/retry"
+	"github.com/anywriter/anywriter/internal/sqlstate"
+)
+
+// RetryOptions bound how often and how long RunTx and Retry try. A nil pointer
+// and the zero value mean the defaults.
+type RetryOptions struct {
+	// MaxAttempts bounds the attempts, the first included. 0 means that only the
+	// context's deadline, MaxElapsed and the retry budget do, or thirty attempts
+	// if there is neither a deadline nor MaxElapsed.
+	MaxAttempts int
+	// MaxElapsed is the time from the start after which no further attempt
+	// begins; 0 means no such limit. An attempt that has begun isn't cut short:
+	// that is what the context's deadline and AttemptTimeout are for.
+	MaxElapsed time.Duration
+	// AttemptTimeout bounds each attempt by a deadline of its context; 0 means
+	// that only the caller's context does. If it is over before COMMIT was sent,
+	// the attempt is certainly without effect and another one may follow; if it
+	// is over while COMMIT is under way, the outcome is as unknown as after the
+	// caller's own deadline.
+	AttemptTimeout time.Duration
+	// BackoffBase and BackoffCap bound the waits between attempts: the n-th, from
+	// 0, is drawn from [0, min(BackoffCap, BackoffBase·2ⁿ)]. 0 means retry_base and
+	// retry_cap of the cluster.
+	BackoffBase, BackoffCap time.Duration
+	// OnRetry, if set, is called before the wait for each further attempt, with
+	// the number of the attempt that has failed (from 1), its error, and the wait.
+	OnRetry func(attempt int, err error, wait time.Duration)
+}
+
+// RunOptions are the options of RunTx. A nil pointer and the zero value mean
+// the defaults.
+type RunOptions struct {
+	TxOptions
+	RetryOptions
+}
+
+// RunTx runs fn inside a transaction of the session and commits it, and runs fn
+// again in a new transaction when one has certainly left nothing behind and
+// another may do better. It is RunTx of package driver, where the rules for fn
+// are, without database/sql. fn must neither commit nor roll back; rows that it
+// leaves open are closed.
+//
+// A session that held no server connection before gives it back between two
+// attempts, so that each begins on the best node; any other stays on its node.
+// In the end the session holds the last attempt's connection until Release.
+func RunTx(ctx context.Context, s *Session, opts *RunOptions, fn func(ctx context.Context, s *Session) error) error {
+	if opts == nil {
+		opts = &RunOptions{}
+	}
+	movable := !s.used && !s.lease.held()
+	first := true
+	return Retry(ctx, &opts.RetryOptions, func(ctx context.Context) error {
+		if !first && movable {
+			s.Release()
+		}
+		first = false
+		return s.runOnce(ctx, opts.TxOptions, fn)
+	})
+}
+
+// runOnce makes one attempt of RunTx.
+func (s *Session) runOnce(ctx context.Context, opts TxOptions, fn func(context.Context, *Session) error) error {
+	txCtx, watch := WatchTx(ctx)
+	if err := s.Begin(txCtx, opts); err != nil {
+		return err
+	}
+	done := false
+	end := func(commit bool) error {
+		if s.open != nil {
+			_ = s.open.Close() // its error is the transaction's first, if it is one
+		}
+		switch {
+		case s.watch != watch && s.inTx: // fn ended ours and began another
+			return s.Rollback()
+		case s.watch != watch:
+			return nil
+		case commit:
+			return s.Commit(ctx)
+		default:
+			return s.Rollback()
+		}
+	}
+	defer func() {
+		if !done { // fn panicked, or called runtime.Goexit
+			_ = end(false) // the panic is what counts
+		}
+	}()
+	err := fn(ctx, s)
+	done = true
+	return watch.Verdict(ctx, err, end(err == nil))
+}
+
+// Retry runs fn, and runs it again for as long as it returns an error that
+// IsRetryable accepts, or one that says that only the attempt's own time was
+// over, within the limits of the options. It is for code that leaves
+// transactions to somebody else, an ORM for example: fn must run one whole
+// transaction with the context that it is given, and return its error, wrapped
+// or not.
+//
+// The waits and the retry budget are those of the cluster on which a transaction
+// was begun with the context of the attempt. Errors of the driver come back as a
+// *RetryError if there was more than one attempt, or if another one would have
+// been made but for the limits; all other errors as fn returned them.
+func Retry(ctx context.Context, opts *RetryOptions, fn func(ctx context.Context) error) error {
+	if opts == nil {
+		opts = &RetryOptions{}
+	}
+	l := &loop{opts: opts, began: time.Now()}
+	l.watch.loop = l
+	ctx = context.WithValue(ctx, watchKey{}, &l.watch)
+	for {
+		began := time.Now()
+		err, timedOut := l.attempt(ctx, fn)
+		if err == nil {
+			return nil
+		}
+		reason := reasonOf(err)
+		if !mayRepeat(reason, timedOut) {
+			return l.fail(ctx, err, StopFinal)
+		}
+		ended := time.Now()
+		wait, stop := l.next(ctx, reason, ended)
+		if stop != StopUnknown {
+			return l.fail(ctx, err, stop)
+		}
+		if opts.OnRetry != nil {
+			opts.OnRetry(l.made, err, wait)
+		}
+		if !pause(ctx, wait) {
+			return l.fail(ctx, err, StopContext)
+		}
+		l.earlier = remember(l.earlier, failedAttempt(l.made, err, began, ended, wait))
+	}
+}
+
+// loop is one call of Retry.
+type loop struct {
+	opts    *RetryOptions
+	watch   TxWatch                 // of transactions that nobody else watches
+	cluster atomic.Pointer[Cluster] // of the first transaction that was begun in it
+	began   time.Time
+	made    int // attempts
+	pace    pacer
+	earlier []Attempt
+}
+
+// attempt runs fn once and reports whether the time of the attempt alone was
+// over when it failed.
+func (l *loop) attempt(ctx context.Context, fn func(context.Context) error) (err error, timedOut bool) {
+	l.made++
+	if l.opts.AttemptTimeout <= 0 {
+		return fn(ctx), false
+	}
+	own, cancel := context.WithTimeout(ctx, l.opts.AttemptTimeout)
+	defer cancel()
+	err = fn(own)
+	return err, own.Err() != nil && ctx.Err() == nil
+}
+
+// reasonOf returns the error that decides about another attempt.
+func reasonOf(err error) error {
+	if hidden, ok := err.(*ClosureError); ok {
+		return hidden.First
+	}
+	return err
+}
+
+// mayRepeat reports whether work that ended in an error can and should be done
+// again.
+func mayRepeat(err error, timedOut bool) bool {
+	return IsRetryable(err) || timedOut && outOfTime(err) && OutcomeOf(err).SafeToRepeat()
+}
+
+// outOfTime reports whether work ended because its context's deadline passed.
+func outOfTime(err error) bool {
+	return errors.Is(err, context.DeadlineExceeded) || verdictOf(err).Kind == sqlstate.Canceled
+}
+
+// next returns the wait before the next attempt, or why there is none.
+func (l *loop) next(ctx context.Context, reason error, now time.Time) (time.Duration, Stop) {
+	c := l.cluster.Load()
+	if l.made == 1 {
+		l.pace = l.pacer(ctx, c)
+	}
+	wait, stop := l.pace.next(ctx, now, verdictOf(reason).Retry == sqlstate.RetryOtherNode)
+	if stop == StopUnknown && c != nil {
+		c.countRetry(reason)
+	}
+	return wait, stop
+}
+
+// pacer makes the pacer of a loop from its options and, for what they leave
+// open, the cluster's settings.
+func (l *loop) pacer(ctx context.Context, c *Cluster) pacer {
+	p := pacer{seed: rand.Uint64}
+	if c != nil {
+		p = pacer{policy: c.retrier.policy, budget: c.retrier.budget, seed: c.retrier.seed}
+	}
+	set(&p.policy.Base, l.opts.BackoffBase)
+	set(&p.policy.Cap, l.opts.BackoffCap)
+	p.policy.MaxAttempts = retry.DefaultMaxAttempts
+	if _, bounded := ctx.Deadline(); bounded || l.opts.MaxElapsed > 0 {
+		p.policy.MaxAttempts = math.MaxInt // whoever sets a time has said how long to try
+	}
+	set(&p.policy.MaxAttempts, l.opts.MaxAttempts)
+	if l.opts.MaxElapsed > 0 {
+		p.limit = l.began.Add(l.opts.MaxElapsed)
+	}
+	return p
+}
+
+// fail returns the error that Retry ends with.
+func (l *loop) fail(ctx context.Context, err error, stop Stop) error {
+	if stop == StopFinal && (l.made == 1 || OutcomeOf(err) == Unknown) {
+		return err // nothing to add, or not ours to wrap: it may be compared with ==
+	}
+	e := &RetryError{Attempts: l.made, Earlier: l.earlier, Stop: stop, Err: err}
+	if stop == StopContext {
+		e.Cause = ctx.Err()
+	}
+	return e
+}
