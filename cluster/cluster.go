@@ -213,6 +213,12 @@ func (c *Cluster) closePools() {
 	all.Wait()
 }
 
+// String names the nodes, without anything that may be secret.
+func (c *Cluster) String() string { return c.config.String() }
+
+// GoString is String: no form of printing shows a password.
+func (c *Cluster) GoString() string { return c.String() }
+
 // Leases returns how many server connections are in use.
 func (c *Cluster) Leases() int { return int(c.leases.Load()) }
 

@@ -83,7 +83,9 @@ func newNode(c *Cluster, index int, from dsn.Node) (*Node, error) {
 	n.traffic = socket.New(dial, maxDials, n.pulse)
 	n.prober.init(n, dial)
 	n.config.DialFunc = n.traffic.Dial
-	pool, err := pgxpool.ParseConfig("")
+	// A pool's configuration can only be had from a text; its connection is then
+	// replaced. An empty text would be read from the environment.
+	pool, err := pgxpool.ParseConfig(n.config.ConnString())
 	if err != nil {
 		return nil, err
 	}
@@ -155,6 +157,8 @@ func (n *Node) describe() string {
 	}
 	if err := n.lastError.Load(); err != nil && !report.State.Serving() {
 		s += "; last error: " + (*err).Error()
+	} else if report.State == health.Unknown {
+		s += "; " + n.prober.silence()
 	}
 	if stat := n.pool.Stat(); stat.AcquiredConns() >= stat.MaxConns() {
 		s += fmt.Sprintf("; all %d connections are in use", stat.MaxConns())

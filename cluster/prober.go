@@ -58,6 +58,14 @@ func (p *prober) probe(ctx context.Context) error {
 	return err
 }
 
+// silence describes a server that has neither answered nor failed yet.
+func (p *prober) silence() string {
+	if p.sockets.Count() == 0 {
+		return "no connection to it is open yet"
+	}
+	return "it has accepted a connection, but not answered yet; is it a PostgreSQL server?"
+}
+
 // accept notes whether the server, which is well, lets us in.
 func (p *prober) accept(denial error) {
 	var next *error

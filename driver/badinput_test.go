@@ -3,6 +3,7 @@ package driver_test
 import (
 	"context"
 	"database/sql"
+	"fmt"
 	"net"
 	"strings"
 	"testing"
@@ -11,6 +12,7 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/stretchr/testify/require"
 
+	"github.com/anywriter/anywriter/cluster"
 	"github.com/anywriter/anywriter/driver"
 	"github.com/anywriter/anywriter/internal/pgtest"
 )
@@ -101,6 +103,9 @@ func TestStrangePeer(t *testing.T) {
 			err = db.Ping()
 			require.ErrorIs(t, err, driver.ErrNoNode)
 			require.Contains(t, err.Error(), l.Addr().String())
+			if answer == "" {
+				require.ErrorContains(t, err, "accepted a connection, but not answered yet")
+			}
 			require.Less(t, time.Since(began), 2*time.Second)
 			require.NoError(t, db.Close())
 		})
@@ -133,4 +138,27 @@ func TestOneServerTwice(t *testing.T) {
 		}
 	}
 	require.Equal(t, 1, used)
+}
+
+// TestNothingPrintsAPassword prints whatever holds a configuration, in every way.
+func TestNothingPrintsAPassword(t *testing.T) {
+	cfg, err := driver.ParseConfig("postgres://u:hunter2@127.0.0.1:1/db?sslmode=disable")
+	require.NoError(t, err)
+	c, err := cluster.Open(t.Context(), cfg)
+	require.NoError(t, err)
+	defer c.Close()
+	connector := driver.NewConnector(cfg)
+	for _, v := range []any{cfg, &cfg, connector, c, sql.OpenDB(connector).Driver()} {
+		for _, verb := range []string{"%v", "%+v", "%#v", "%s"} {
+			require.NotContains(t, fmt.Sprintf(verb, v), "hunter2", "%T with %s", v, verb)
+		}
+	}
+}
+
+// TestEnvironmentDoesNotMatter gives a complete name and an environment that makes
+// no sense: only what the name leaves out is taken from it.
+func TestEnvironmentDoesNotMatter(t *testing.T) {
+	dsn := sharedServer(t)
+	t.Setenv("PGPORT", "abc")
+	require.NoError(t, openDSN(t, dsn).Ping())
 }

@@ -25,6 +25,12 @@ var _ driver.Connector = (*Connector)(nil)
 // configuration that isn't valid is reported by the first use.
 func NewConnector(config Config) *Connector { return &Connector{config: config} }
 
+// String describes the configuration without anything that may be secret.
+func (c *Connector) String() string { return c.config.String() }
+
+// GoString is String: no form of printing shows a password.
+func (c *Connector) GoString() string { return c.String() }
+
 // Connect returns a handle. It dials nothing: handles hold no server
 // connection of their own.
 func (c *Connector) Connect(ctx context.Context) (driver.Conn, error) {
@@ -84,3 +90,9 @@ type boundDriver struct {
 func (d boundDriver) clusterOf() (*cluster.Cluster, error) {
 	return d.connector.open(context.Background())
 }
+
+// String describes the connector.
+func (d boundDriver) String() string { return d.connector.String() }
+
+// GoString is String.
+func (d boundDriver) GoString() string { return d.connector.String() }

@@ -59,7 +59,7 @@ func TestConformanceOnSimulator(t *testing.T) {
 // list: writing to both as if they were one would lose data.
 func TestOtherClusterIsRefused(t *testing.T) {
 	one := startSim(t, simnode.Config{Nodes: 1, Seed: 1})
-	two := startSim(t, simnode.Config{Nodes: 1, Seed: 2})
+	two := startSim(t, simnode.Config{Nodes: 1, Seed: 1})
 	list := fmt.Sprintf("postgres://postgres@%s,%s/postgres?sslmode=disable", one.Node(1).Addr(), two.Node(1).Addr())
 	db, err := sql.Open(driver.Name, list)
 	require.NoError(t, err)

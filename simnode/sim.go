@@ -2,6 +2,7 @@ package simnode
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -83,7 +84,7 @@ func build(cfg Config) (*Sim, error) {
 	}
 	s := &Sim{
 		cfg:       cfg,
-		clusterID: clusterID(cfg.Seed),
+		clusterID: clusterID(),
 		fabric:    fabric.New(fabric.Config{Seed: cfg.Seed, Link: fabric.Link{Latency: cfg.Latency, Jitter: cfg.Jitter}}),
 		auth:      store,
 		cancels:   wire.NewCancelRegistry(),
@@ -135,9 +136,14 @@ func newAuth(cfg Config) (*auth.Store, error) {
 	return auth.New(auth.Config{Method: method, Roles: roles})
 }
 
-// clusterID names the cluster: the seed decides, and the start of the process
-// does not matter, so that runs repeat themselves.
-func clusterID(seed uint64) string { return fmt.Sprintf("sim-%016x", seed*0x9E3779B97F4A7C15+1) }
+// clusterID names the cluster. No two may have the same name, whatever their seeds
+// and in whatever process they run: clients tell clusters apart by it. Nothing in
+// the cluster depends on it, so runs repeat themselves all the same.
+func clusterID() string {
+	var id [8]byte
+	_, _ = rand.Read(id[:]) // never fails: see crypto/rand
+	return fmt.Sprintf("sim-%x", id)
+}
 
 // DSN is the address list of all nodes, for drivers that take one.
 func (s *Sim) DSN() string {

@@ -181,6 +181,9 @@ func withHost(name string, h host) string {
 		if trailing := len(name) - len(strings.TrimRight(name, `\`)); trailing%2 == 1 {
 			name = name[:len(name)-1]
 		}
+		if endsInEmptyValue(name) {
+			name += "''" // or what is added would be the value
+		}
 		return name + " host='" + quoteValue(h.name) + "' port='" + port + "'"
 	}
 	separator := "&"

@@ -234,6 +234,25 @@ func TestParseSettings(t *testing.T) {
 	assert.Equal(t, 1, c.Settings.MinIdle)
 }
 
+// TestEmptyLastValue ends names in a key without a value: it is empty, and every
+// host counts.
+func TestEmptyLastValue(t *testing.T) {
+	clearEnv(t)
+	for _, last := range []string{"password=", "password= ", "password = ", "password=''", "application_name=", "password=a\\", "password=a=", "password='a='"} {
+		c, err := Parse("host=n1,n2 port=5432 user=u dbname=d " + last)
+		require.NoError(t, err, last)
+		require.Len(t, c.Nodes, 2, last)
+		theirs, err := pgx.ParseConfig("host=n1 port=5432 user=u dbname=d " + last)
+		require.NoError(t, err, last)
+		for i, n := range c.Nodes {
+			require.Equal(t, fmt.Sprintf("n%d", i+1), n.Conn.Host, last)
+			require.Equal(t, theirs.Password, n.Conn.Password, last)
+			require.Equal(t, theirs.RuntimeParams, n.Conn.RuntimeParams, last)
+			require.Equal(t, "d", n.Conn.Database)
+		}
+	}
+}
+
 func TestWarnings(t *testing.T) {
 	clearEnv(t)
 	c, err := Parse("host=a user=u;host=b;host=a user=v")

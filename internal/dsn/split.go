@@ -79,6 +79,23 @@ func endOfPair(text string, i int) (int, bool) {
 	return min(i, len(text)), false
 }
 
+// endsInEmptyValue reports whether a name of keywords and values ends in a key
+// and its "=" without a value.
+func endsInEmptyValue(name string) bool {
+	for i := 0; i < len(name); {
+		equals := strings.IndexByte(name[i:], '=')
+		if equals >= 0 && trimSpace(name[i+equals+1:]) == "" {
+			return true
+		}
+		next, ended := endOfPair(name, i)
+		if ended {
+			return false
+		}
+		i = next
+	}
+	return false
+}
+
 // endOfQuoted returns the place behind the closing quote.
 func endOfQuoted(text string, i int) int {
 	for i < len(text) && text[i] != '\'' {

@@ -16,7 +16,8 @@ const (
 	// OK: it was applied, and the client was told so.
 	OK
 	// Aborted: it was not applied and never will be, for a reason that lies in the
-	// work itself: a conflict, a violated constraint.
+	// work itself or its caller: a conflict, a violated constraint, a run that was
+	// ended.
 	Aborted
 	// SafeFailure: it was not applied and never will be, because of a fault that a
 	// good driver hides by going elsewhere.

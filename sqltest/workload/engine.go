@@ -101,12 +101,16 @@ func (e *engine) perform(ctx context.Context, c *client, next step) {
 	op.Client = c.number
 	n := e.recorder.Invoke(op)
 	e.meter.invoke(c.number)
+	run := ctx
 	ctx, cancel := context.WithTimeout(ctx, e.cfg.Timeout)
 	defer cancel()
 	op.Err = do(ctx, &op)
 	op.Outcome = e.cfg.Classify(op.Err)
 	if op.Kind.IsRead() && op.Outcome == history.Unknown {
 		op.Outcome = history.SafeFailure // a read changes nothing, whatever was lost
+	}
+	if op.Outcome == history.SafeFailure && run.Err() != nil {
+		op.Outcome = history.Aborted // by whoever ended the run, not by the database
 	}
 	e.meter.done(e.recorder.Return(n, op))
 }
