@@ -50,6 +50,8 @@ func (s *Session) commit(ctx context.Context) error {
 	r := &s.exec
 	*r = Rows{session: s, phys: s.lease.phys, ctx: ctx, done: true}
 	r.call = call{inTx: true, commit: true, attempts: 1, started: time.Now().UnixNano()}
+	r.span = r.phys.node.tracer.Query(ctx, r.phys.conn, "commit", nil)
+	ctx = r.span.Context(ctx)
 	s.open = r
 	// In a transaction that has failed the row can't be inserted, and COMMIT rolls
 	// back.

@@ -23,6 +23,17 @@ type DialFunc func(ctx context.Context, network, address string) (net.Conn, erro
 // in the README.
 type Settings = dsn.Settings
 
+// SessionReset says what is undone in a server session before it serves the
+// next checkout; see the key session_reset.
+type SessionReset = dsn.SessionReset
+
+// The values of session_reset. The zero value of a Config means ResetAuto.
+const (
+	ResetAuto   = dsn.ResetAuto
+	ResetStrict = dsn.ResetStrict
+	ResetOff    = dsn.ResetOff
+)
+
 // NodeConfig is one address of the cluster and how to connect to it.
 type NodeConfig = dsn.Node
 

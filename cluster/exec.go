@@ -9,6 +9,7 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/anywriter/anywriter/cluster/internal/stmtcache"
+	"github.com/anywriter/anywriter/cluster/internal/trace"
 	"github.com/anywriter/anywriter/internal/stmtclass"
 )
 
@@ -83,16 +84,20 @@ func (p *physical) send(ctx context.Context, r *Rows) error {
 	entry := p.stmts.Get(c.sql)
 	if entry != nil && c.mode == pgx.QueryExecModeCacheStatement {
 		c.classified(entry.Info)
-		return p.sendDescribed(ctx, r, c, entry)
+		return p.sendDescribed(p.traced(ctx, r), r, c, entry)
 	}
 	c.classified(stmtclass.Classify(c.sql))
-	switch {
-	case c.info.CopyIn:
+	several := len(c.args) == 0 && c.info.Commands > 1
+	if c.info.CopyIn {
 		return errCopyIn
-	case len(c.args) == 0 && c.info.Commands > 1:
-		return p.sendSimple(ctx, r, c)
-	case c.mode == pgx.QueryExecModeSimpleProtocol:
+	}
+	if c.mode == pgx.QueryExecModeSimpleProtocol && !several {
 		return p.sendInterpolated(ctx, r, c)
+	}
+	ctx = p.traced(ctx, r)
+	switch {
+	case several:
+		return p.sendSimple(ctx, r, c)
 	case c.mode == pgx.QueryExecModeExec:
 		return p.sendUndescribed(ctx, r, c)
 	}
@@ -101,6 +106,12 @@ func (p *physical) send(ctx context.Context, r *Rows) error {
 		return err
 	}
 	return p.sendDescribed(ctx, r, c, entry)
+}
+
+// traced tells the configuration's tracer of the statement.
+func (p *physical) traced(ctx context.Context, r *Rows) context.Context {
+	r.span = p.node.tracer.Query(ctx, p.conn, r.call.sql, r.call.args)
+	return r.span.Context(ctx)
 }
 
 // classified notes what the text may do. A text that controls the transaction
@@ -186,7 +197,9 @@ func (p *physical) together(c *call) bool { return c.begin != "" || c.last || p.
 func (p *physical) pipelined(ctx context.Context, r *Rows, c *call, queue func(*pgconn.Pipeline)) error {
 	pipe := p.pc.StartPipeline(ctx)
 	begin := c.begin != ""
+	var span trace.Span
 	if begin {
+		span = p.node.tracer.Query(ctx, p.conn, c.begin, nil)
 		pipe.SendQueryParams(c.begin, nil, nil, nil, nil)
 	}
 	queue(pipe)
@@ -198,15 +211,14 @@ func (p *physical) pipelined(ctx context.Context, r *Rows, c *call, queue func(*
 		pipe.SendQueryParams("commit", nil, nil, nil, nil)
 	}
 	if err := pipe.Sync(); err != nil {
+		span.EndCommand("BEGIN", err)
 		return abandon(pipe, err)
 	}
 	if begin {
 		c.begin = ""
-		began, err := nextResult(pipe)
+		err := readBegin(pipe)
+		span.EndCommand("BEGIN", err)
 		if err != nil {
-			return abandon(pipe, err)
-		}
-		if _, err = began.Close(); err != nil {
 			return abandon(pipe, err)
 		}
 	}
@@ -216,6 +228,16 @@ func (p *physical) pipelined(ctx context.Context, r *Rows, c *call, queue func(*
 	}
 	r.rr, r.pipe = rr, pipe // the rest is read by Rows
 	return nil
+}
+
+// readBegin reads the answer to BEGIN.
+func readBegin(pipe *pgconn.Pipeline) error {
+	began, err := nextResult(pipe)
+	if err != nil {
+		return err
+	}
+	_, err = began.Close()
+	return err
 }
 
 // nextResult returns the result of the next command of a pipeline.
@@ -279,7 +301,10 @@ func (p *physical) beginAlone(ctx context.Context, c *call) error {
 	if c.begin == "" {
 		return nil
 	}
-	if _, err := p.pc.ExecParams(ctx, c.begin, nil, nil, nil, nil).Close(); err != nil {
+	span := p.node.tracer.Query(ctx, p.conn, c.begin, nil)
+	_, err := p.command(span.Context(ctx), c.begin)
+	span.EndCommand("BEGIN", err)
+	if err != nil {
 		return err
 	}
 	c.begin = ""
@@ -295,4 +320,12 @@ func (p *physical) mark(c *call) {
 // command runs a statement without arguments or rows and returns its tag.
 func (p *physical) command(ctx context.Context, sql string) (pgconn.CommandTag, error) {
 	return p.pc.ExecParams(ctx, sql, nil, nil, nil, nil).Close()
+}
+
+// rollback sends ROLLBACK by itself.
+func (p *physical) rollback(ctx context.Context) error {
+	span := p.node.tracer.Query(ctx, p.conn, "rollback", nil)
+	_, err := p.command(span.Context(ctx), "rollback")
+	span.EndCommand("ROLLBACK", err)
+	return err
 }

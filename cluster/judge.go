@@ -19,6 +19,7 @@ import (
 // started: it turns a raw error into the final one and keeps the books of the
 // session and the node.
 func (s *Session) ended(ctx context.Context, r *Rows) {
+	r.traced()
 	if s.open != r {
 		return // the session has been released meanwhile: nothing is ours any more
 	}
@@ -63,6 +64,23 @@ func (s *Session) ended(ctx context.Context, r *Rows) {
 	}
 }
 
+// traced tells the configuration's tracer how the exchange ended.
+func (r *Rows) traced() {
+	if r.call.riding {
+		err := r.commitErr
+		if err == nil && !r.committed {
+			err = r.err
+		}
+		span := r.phys.node.tracer.Query(r.span.Context(r.ctx), r.phys.conn, "commit", nil)
+		span.EndCommand("COMMIT", err)
+	}
+	if r.call.commit {
+		r.span.EndCommand("COMMIT", r.err)
+		return
+	}
+	r.span.End(r.tag, r.err)
+}
+
 // mayBeStale reports whether a statement that failed so may have been prepared
 // for tables that have changed since: then its parameters keep their old types
 // for as long as it lives, and it would fail for ever.
@@ -81,7 +99,7 @@ func (s *Session) noteDirt(p *physical, c *call) {
 	if dirt == 0 {
 		return
 	}
-	s.dirty = s.dirty || c.info.Dirties(p.node.reset == resetStrict)
+	s.dirty = s.dirty || c.info.Dirties(p.node.reset == ResetStrict)
 	if dirt&stmtclass.DirtPrepare != 0 {
 		p.prepared = true
 	}

@@ -40,7 +40,7 @@ func (l *lease) release(dirty bool) {
 	node.load.End()
 	l.settle(health.BreakerIgnore)
 	pc := l.phys.pc
-	if dirty && node.reset != resetOff && !pc.IsClosed() && !pc.IsBusy() && pc.TxStatus() == 'I' {
+	if dirty && node.reset != ResetOff && !pc.IsClosed() && !pc.IsBusy() && pc.TxStatus() == 'I' {
 		node.cluster.resetInBackground(*l)
 		return
 	}

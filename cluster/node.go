@@ -16,6 +16,7 @@ import (
 	"github.com/anywriter/anywriter/cluster/internal/histogram"
 	"github.com/anywriter/anywriter/cluster/internal/hook"
 	"github.com/anywriter/anywriter/cluster/internal/socket"
+	"github.com/anywriter/anywriter/cluster/internal/trace"
 	"github.com/anywriter/anywriter/health"
 	"github.com/anywriter/anywriter/internal/dsn"
 )
@@ -36,9 +37,10 @@ type Node struct {
 	wary    atomic.Int32 // answers still owed to the breaker after a failure; see consent
 	load    balancer.Load
 	idle    atomic.Int64 // idle connections in the pool, less the claims on them
-	reset   resetMode
+	reset   SessionReset
 
 	implicitTx        atomic.Bool // several statements before one Sync were seen to be one transaction
+	tracer            trace.Tracer
 	statementCapacity int
 	reported          health.State // last told to the listener; the monitor's goroutine's
 	latency           histogram.Histogram
@@ -49,14 +51,6 @@ type Node struct {
 	denied      atomic.Pointer[error]          // why the server turns this client away, if it does
 	duplicateOf atomic.Pointer[Node]           // the node that this one turned out to be
 }
-
-// resetMode is the DSN's session_reset.
-type resetMode = dsn.SessionReset
-
-const (
-	resetStrict = dsn.ResetStrict
-	resetOff    = dsn.ResetOff
-)
 
 // maxDials bounds the connections to one node that are being opened at the
 // same time: enough to fill a pool in two rounds, too few to knock over a node
@@ -72,6 +66,7 @@ func newNode(c *Cluster, index int, from dsn.Node) (*Node, error) {
 	n.pulse = health.NewPulse()
 	n.breaker = health.NewBreaker(from.Name)
 	n.config = from.Conn.Copy()
+	n.tracer = trace.New(n.config.Tracer)
 	n.statementCapacity = n.config.StatementCacheCapacity
 	dial := DialFunc(n.config.DialFunc)
 	if c.config.DialFunc != nil {

@@ -12,6 +12,7 @@ import (
 
 	"github.com/anywriter/anywriter/cluster/internal/socket"
 	"github.com/anywriter/anywriter/cluster/internal/stmtcache"
+	"github.com/anywriter/anywriter/cluster/internal/trace"
 )
 
 // physicalKey is where a pooled connection keeps its physical.
@@ -86,11 +87,14 @@ func (p *physical) describe(ctx context.Context, sql, begin string, named bool) 
 	}
 	var desc *pgconn.StatementDescription
 	var err error
+	span := p.node.tracer.Prepare(ctx, p.conn, name, sql)
+	ctx = span.Context(ctx)
 	if begin == "" && len(p.stmts.Stale()) == 0 {
 		desc, err = p.pc.Prepare(ctx, name, sql, nil)
 	} else {
 		desc, err = p.preparePipelined(ctx, name, sql, begin)
 	}
+	span.End(pgconn.CommandTag{}, err)
 	if err != nil {
 		return nil, err
 	}
@@ -109,14 +113,17 @@ func (p *physical) preparePipelined(ctx context.Context, name, sql, begin string
 	for _, old := range stale {
 		pipe.SendDeallocate(old)
 	}
+	var span trace.Span
 	if begin != "" {
+		span = p.node.tracer.Query(ctx, p.conn, begin, nil)
 		pipe.SendQueryParams(begin, nil, nil, nil, nil)
 	}
 	pipe.SendPrepare(name, sql, nil)
 	if err := pipe.Sync(); err != nil {
+		span.EndCommand("BEGIN", err)
 		return nil, abandon(pipe, err)
 	}
-	desc, err := readPrepared(pipe)
+	desc, err := readPrepared(pipe, &span)
 	closeErr := pipe.Close()
 	if err != nil {
 		return nil, err
@@ -129,18 +136,22 @@ func (p *physical) preparePipelined(ctx context.Context, name, sql, begin string
 	return desc, nil
 }
 
-// readPrepared reads results up to the statement description.
-func readPrepared(pipe *pgconn.Pipeline) (*pgconn.StatementDescription, error) {
+// readPrepared reads results up to the statement description, and ends the span
+// of BEGIN.
+func readPrepared(pipe *pgconn.Pipeline, begin *trace.Span) (*pgconn.StatementDescription, error) {
 	for {
 		res, err := pipe.GetResults()
 		if err != nil {
+			begin.EndCommand("BEGIN", err) // unless it was answered
 			return nil, err
 		}
 		switch res := res.(type) {
 		case *pgconn.StatementDescription:
 			return res, nil
 		case *pgconn.ResultReader: // BEGIN
-			if _, err := res.Close(); err != nil {
+			_, err := res.Close()
+			begin.EndCommand("BEGIN", err)
+			if err != nil {
 				return nil, err
 			}
 		case *pgconn.CloseComplete:

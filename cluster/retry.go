@@ -187,7 +187,7 @@ func (s *Session) replan(ctx context.Context, c *call) bool {
 	if !c.inTx {
 		return true
 	}
-	if _, err := s.lease.phys.command(ctx, "rollback"); err != nil {
+	if err := s.lease.phys.rollback(ctx); err != nil {
 		return false
 	}
 	s.begin, s.txErr = s.beginSQL, nil

@@ -8,6 +8,8 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgtype"
+
+	"github.com/anywriter/anywriter/cluster/internal/trace"
 )
 
 // Rows reads the result of one statement, or the results of a text of several
@@ -21,6 +23,7 @@ type Rows struct {
 	phys    *physical
 	ctx     context.Context
 	call    call
+	span    trace.Span
 
 	rr     *pgconn.ResultReader
 	pipe   *pgconn.Pipeline

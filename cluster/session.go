@@ -229,7 +229,7 @@ func (s *Session) sendRollback() error {
 	ctx, cancel := context.WithTimeout(context.Background(), rollbackTimeout)
 	defer cancel()
 	p := s.lease.phys
-	_, err := p.command(ctx, "rollback")
+	err := p.rollback(ctx)
 	if p.pc.IsClosed() {
 		s.loseLease(err)
 		return nil
