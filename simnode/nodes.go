@@ -116,7 +116,9 @@ func (n *Node) launch() (*process, error) {
 	if err != nil {
 		return nil, err
 	}
-	sessions, err := session.NewFactory(session.Config{Node: core, Engine: n.sim.engine, Hooks: n.hooks(), Version: version})
+	sessions, err := session.NewFactory(session.Config{
+		Node: core, Engine: n.sim.engine, Hooks: n.hooks(), Roles: n.sim.roles, Version: version,
+	})
 	if err != nil {
 		core.Close()
 		return nil, err

@@ -6,12 +6,15 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
 
 	"github.com/anywriter/anywriter/simnode/internal/auth"
+	"github.com/anywriter/anywriter/simnode/internal/catalog"
 	"github.com/anywriter/anywriter/simnode/internal/evlog"
 	"github.com/anywriter/anywriter/simnode/internal/fabric"
 	"github.com/anywriter/anywriter/simnode/internal/message"
@@ -33,6 +36,7 @@ type Sim struct {
 	auth      *auth.Store
 	cancels   *wire.CancelRegistry
 	engine    *session.SQL
+	roles     []catalog.Role
 	log       *evlog.Log
 	nodes     []*Node
 
@@ -89,6 +93,7 @@ func build(cfg Config) (*Sim, error) {
 		auth:      store,
 		cancels:   wire.NewCancelRegistry(),
 		engine:    session.NewSQL(),
+		roles:     catalog.Roles(slices.Collect(maps.Keys(cfg.Roles))),
 		log:       evlog.New(0),
 		over:      make(chan struct{}),
 	}

@@ -111,6 +111,8 @@ func prefersText(name string, inputs, chosen []types.OID) bool {
 		switch chosen[i] {
 		case types.Text, types.Varchar, types.Name, types.Any, types.AnyElement, types.AnyNonArray:
 			continue
+		case types.RegclassOID:
+			continue // takes a text too, by an implicit cast
 		}
 		asText := slices.Clone(inputs)
 		asText[i] = types.Text

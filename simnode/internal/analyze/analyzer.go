@@ -1,6 +1,8 @@
 package analyze
 
 import (
+	"slices"
+
 	"github.com/anywriter/anywriter/simnode/internal/ast"
 	"github.com/anywriter/anywriter/simnode/internal/catalog"
 	"github.com/anywriter/anywriter/simnode/internal/sqlerr"
@@ -42,7 +44,7 @@ func Analyze(c Context, stmt ast.Statement, params []types.OID) (*Statement, err
 	if err := a.checkParams(); err != nil {
 		return nil, err
 	}
-	return &Statement{Command: command, Params: a.params, Tables: a.tables, Slots: a.slots}, nil
+	return &Statement{Command: command, Params: a.params, Tables: a.tables, Classes: a.classes, Slots: a.slots}, nil
 }
 
 // analyzer holds what belongs to the statement as a whole.
@@ -50,7 +52,9 @@ type analyzer struct {
 	Context
 	params []types.OID // Unknown until settled
 	tables []*catalog.Table
-	slots  int
+	// classes are the OIDs of regclass constants.
+	classes []uint32
+	slots   int
 	// open are the uses of parameters that nothing has given a type to, with their
 	// places.
 	open map[*Param]int32
@@ -137,13 +141,20 @@ func (a *analyzer) table(n ast.TableName) (*catalog.Table, error) {
 	if err != nil {
 		return nil, at(err, n.Position())
 	}
-	for _, have := range a.tables {
-		if have == t {
-			return t, nil
-		}
+	if t.System() || slices.Contains(a.tables, t) {
+		return t, nil
 	}
 	a.tables = append(a.tables, t)
 	return t, nil
+}
+
+// target is table for a statement that writes.
+func (a *analyzer) target(n ast.TableName) (*catalog.Table, error) {
+	t, err := a.table(n)
+	if err == nil && t.System() {
+		return nil, sqlerr.New("42501", "permission denied for %v %s", t.Kind(), t.Name)
+	}
+	return t, err
 }
 
 // slot reserves a held value.

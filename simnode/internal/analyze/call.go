@@ -110,7 +110,7 @@ func (s *scope) noFunction(e *ast.Func, inputs []types.OID) error {
 			inputs = append(inputs, x.Type())
 		}
 	}
-	if postgresAccepts(postgresFunctionSignatures, e.Name, inputs) {
+	if (e.Schema == "" || e.Schema == catalog.SchemaCatalog) && postgresAccepts(postgresFunctionSignatures, e.Name, inputs) {
 		return sqlerr.Unsupported("function " + callText(e.Name, inputs)).At(e.Position())
 	}
 	name := e.Name

@@ -58,6 +58,9 @@ func (a *analyzer) settleUnknown(e Expr, to types.OID, position int32) (Expr, er
 		if err != nil {
 			return nil, at(err, position)
 		}
+		if c, ok := v.(types.Regclass); ok && c.OID >= catalog.FirstUserOID {
+			a.classes = append(a.classes, c.OID)
+		}
 		return &Const{T: to, Value: v}, nil
 	default:
 		return &Cast{To: to, TypMod: types.NoTypmod, Arg: e}, nil
@@ -230,7 +233,7 @@ func isPostgresType(name string) bool {
 		"box", "path", "polygon", "circle", "tsvector", "tsquery", "hstore", "xid", "xid8", "cid", "tid",
 		"regclass", "regtype", "regproc", "regprocedure", "regoper", "regoperator", "regnamespace", "regrole",
 		"regconfig", "regdictionary", "pg_lsn", "txid_snapshot", "pg_snapshot", "int4range", "int8range",
-		"numrange", "tsrange", "tstzrange", "daterange", "int2vector", "oidvector", "record", "cstring",
+		"numrange", "tsrange", "tstzrange", "daterange", "int2vector", "oidvector", "pg_node_tree", "record", "cstring",
 		"anyelement", "anyarray", "trigger", "refcursor", "int4multirange", "int8multirange",
 		"nummultirange", "tsmultirange", "tstzmultirange", "datemultirange":
 		return true

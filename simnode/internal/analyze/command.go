@@ -15,6 +15,9 @@ type Statement struct {
 	Params []types.OID
 	// Tables are the tables that the statement uses, as they stood.
 	Tables []*catalog.Table
+	// Classes are the OIDs of relations of the database that it only names, by
+	// constants of type regclass.
+	Classes []uint32
 	// Slots is how many held values an evaluation needs (see Held).
 	Slots int
 }

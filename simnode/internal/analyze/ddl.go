@@ -59,6 +59,9 @@ func (a *analyzer) columnDef(out *CreateTable, d *ast.ColumnDef) error {
 	if info, _ := types.Lookup(oid); info.Category == types.CategoryPseudo || oid == types.Unknown {
 		return sqlerr.New("42P16", "column \"%s\" has pseudo-type %s", d.Name, nameOf(oid))
 	}
+	if oid == types.RegclassOID {
+		return sqlerr.Unsupported("a column of type regclass").At(d.Type.Position())
+	}
 	c := catalog.Column{Name: d.Name, Type: oid, TypMod: typmod, NotNull: d.NotNull || serial}
 	if serial && d.Null {
 		return sqlerr.New("42601", "conflicting NULL/NOT NULL declarations for column \"%s\" of table \"%s\"",
@@ -196,8 +199,13 @@ func (a *analyzer) truncate(n *ast.Truncate) (*Truncate, error) {
 			}
 		}
 		t, err := a.table(ast.TableName{Schema: name.Schema, Name: name.Name})
-		if err != nil {
+		switch {
+		case err != nil:
 			return nil, err
+		case t.Kind() != catalog.KindTable:
+			return nil, sqlerr.New("42809", "\"%s\" is not a table", t.Name)
+		case t.System():
+			return nil, sqlerr.New("42501", "permission denied: \"%s\" is a system catalog", t.Name)
 		}
 		out.Tables = append(out.Tables, t)
 	}

@@ -8,7 +8,7 @@ import (
 )
 
 func (a *analyzer) insert(n *ast.Insert) (*Insert, error) {
-	t, err := a.table(n.Table)
+	t, err := a.target(n.Table)
 	if err != nil {
 		return nil, err
 	}
@@ -339,7 +339,7 @@ func (s *scope) set(t *catalog.Table, as []ast.Assignment) ([]SetColumn, error) 
 }
 
 func (a *analyzer) update(n *ast.Update) (*Update, error) {
-	t, err := a.table(n.Table)
+	t, err := a.target(n.Table)
 	if err != nil {
 		return nil, err
 	}
@@ -357,7 +357,7 @@ func (a *analyzer) update(n *ast.Update) (*Update, error) {
 }
 
 func (a *analyzer) deleteStmt(n *ast.Delete) (*Delete, error) {
-	t, err := a.table(n.Table)
+	t, err := a.target(n.Table)
 	if err != nil {
 		return nil, err
 	}

@@ -1,6 +1,7 @@
 package analyze
 
 import (
+	"slices"
 	"strings"
 
 	"github.com/anywriter/anywriter/simnode/internal/builtin"
@@ -191,6 +192,10 @@ func operator(name string, left, right types.OID, position int32) (*builtin.Oper
 	inputs := []types.OID{left, right}
 	if prefix {
 		inputs = inputs[1:]
+	}
+	if slices.Contains(inputs, types.Int2Vector) {
+		// It is an array, and there are none here.
+		return nil, sqlerr.Unsupported("operator " + name + " of type int2vector").At(position)
 	}
 	if o := exactOperator(candidates, inputs); o != nil {
 		return o, nil

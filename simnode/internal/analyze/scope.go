@@ -1,6 +1,7 @@
 package analyze
 
 import (
+	"fmt"
 	"strconv"
 
 	"github.com/anywriter/anywriter/simnode/internal/ast"
@@ -39,6 +40,7 @@ type relation struct {
 
 type scopeColumn struct {
 	OutputColumn
+	absent bool // the cluster has no values for it
 }
 
 // tableRelation makes the relation of a table, under its alias if it has one.
@@ -48,7 +50,7 @@ func tableRelation(t *catalog.Table, alias string) relation {
 		r.schema, r.name = "", alias
 	}
 	for i, c := range t.Columns {
-		r.columns = append(r.columns, scopeColumn{OutputColumn{
+		r.columns = append(r.columns, scopeColumn{absent: c.Absent, OutputColumn: OutputColumn{
 			Name: c.Name, Type: c.Type, TypMod: c.TypMod, TableOID: t.OID, Attr: int16(i + 1),
 		}})
 	}
@@ -94,10 +96,19 @@ func (s *scope) column(c *ast.ColumnRef) (Expr, error) {
 		return nil, s.noColumn(c)
 	}
 	col := in.columns[found]
+	if col.absent {
+		return nil, in.noValues(col.Name, c.Position())
+	}
 	if !s.aggregate && s.bare == nil {
 		s.bare = &bareColumn{name: in.name + "." + col.Name, position: c.Position()}
 	}
 	return &Column{T: col.Type, TypMod: col.TypMod, Index: found, Excluded: in.excluded}, nil
+}
+
+// noValues is the error for a column of PostgreSQL's that the cluster has no values
+// for.
+func (r *relation) noValues(column string, position int32) error {
+	return sqlerr.Unsupported(fmt.Sprintf("column %s.%s", r.name, column)).At(position)
 }
 
 func (r *relation) answersTo(schema, table string) bool {
@@ -176,6 +187,9 @@ func (s *scope) star(e *ast.Star) ([]Expr, []OutputColumn, error) {
 		}
 		matched = true
 		for i, c := range r.columns {
+			if c.absent {
+				return nil, nil, r.noValues(c.Name, e.Position())
+			}
 			exprs = append(exprs, &Column{T: c.Type, TypMod: c.TypMod, Index: i, Excluded: r.excluded})
 			columns = append(columns, c.OutputColumn)
 			if s.bare == nil {

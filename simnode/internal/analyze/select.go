@@ -94,7 +94,7 @@ func (s *scope) fromSeries(q *Select, f *ast.From) error {
 	if f.Alias != "" {
 		name = f.Alias
 	}
-	r := relation{name: name, columns: []scopeColumn{{OutputColumn{Name: name, Type: call.T, TypMod: types.NoTypmod}}}}
+	r := relation{name: name, columns: []scopeColumn{{OutputColumn: OutputColumn{Name: name, Type: call.T, TypMod: types.NoTypmod}}}}
 	s.relations = []relation{r}
 	return s.relations[0].rename(f.Columns, 0)
 }
@@ -107,7 +107,7 @@ func (s *scope) fromValues(q *Select, f *ast.From) error {
 	q.From.Values = rows
 	r := relation{name: f.Alias}
 	for _, c := range columns {
-		r.columns = append(r.columns, scopeColumn{c})
+		r.columns = append(r.columns, scopeColumn{OutputColumn: c})
 	}
 	s.relations = []relation{r}
 	return s.relations[0].rename(f.Columns, 0)
@@ -124,7 +124,7 @@ func (a *analyzer) values(n *ast.Select) (*Select, error) {
 	s := &scope{analyzer: a, clause: "ORDER BY"}
 	r := relation{name: "*VALUES*"}
 	for i, c := range columns {
-		r.columns = append(r.columns, scopeColumn{c})
+		r.columns = append(r.columns, scopeColumn{OutputColumn: c})
 		q.Targets = append(q.Targets, &Column{T: c.Type, TypMod: c.TypMod, Index: i})
 	}
 	s.relations = []relation{r}
@@ -216,6 +216,9 @@ func (a *analyzer) lock(q *Select, n *ast.Select) error {
 		if of.Name != name {
 			return sqlerr.New("42P01", "relation \"%s\" in FOR UPDATE clause not found in FROM clause", of.Name).At(of.Position())
 		}
+	}
+	if q.From.Table != nil && q.From.Table.System() {
+		return sqlerr.Unsupported("FOR UPDATE of a system catalog")
 	}
 	if q.From.Table == nil {
 		// Nothing to lock: PostgreSQL ignores the clause for functions.

@@ -30,7 +30,7 @@ func TestSignatures(t *testing.T) {
 	operators, functions := builtin.Names()
 	sources := []types.OID{
 		types.Bool, types.Bytea, types.Name, types.Int8, types.Int2, types.Int4, types.Text, types.OidOID, types.Float8,
-		types.Varchar, types.DateOID, types.Timestamptz, types.Numeric, types.UUID,
+		types.Varchar, types.DateOID, types.Timestamptz, types.Numeric, types.UUID, types.CharOID, types.RegclassOID,
 	}
 	var b strings.Builder
 	b.WriteString("// Code generated from pg_proc, pg_operator and pg_cast of PostgreSQL 15; DO NOT EDIT.\n\npackage analyze\n\n")

@@ -35,6 +35,7 @@ var literals = map[types.OID][]string{
 	types.DateOID:     {"2020-01-01", "2024-02-29", "infinity", "-infinity", "0044-03-15 BC"},
 	types.UUID:        {"00000000-0000-0000-0000-000000000000", "a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11"},
 	types.OidOID:      {"0", "4294967295"},
+	types.CharOID:     {"", "a", "b", "~"},
 }
 
 var (

@@ -23,7 +23,7 @@ var comparisons = []struct {
 func addComparison(r *Registry) {
 	same := []types.OID{
 		types.Float8, types.Numeric, types.Text, types.Name, types.Bool, types.Bytea,
-		types.Timestamptz, types.DateOID, types.UUID, types.OidOID,
+		types.Timestamptz, types.DateOID, types.UUID, types.OidOID, types.CharOID,
 	}
 	for _, oid := range same {
 		r.comparison(oid, oid, func(_ *Context, a, b types.Datum) int { return types.Compare(a, b, oid) })

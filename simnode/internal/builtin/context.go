@@ -25,6 +25,8 @@ type Context struct {
 	// nil Catalog is that of a context where no statement runs.
 	Path    catalog.Path
 	Catalog catalog.Reader
+	// Roles are those of the database.
+	Roles []catalog.Role
 	// Location is the session's time zone; nil means UTC.
 	Location   *time.Location
 	BackendPID uint32
@@ -44,6 +46,11 @@ type Context struct {
 	// Rand is random()'s source and gen_random_uuid()'s. Nil means a source of
 	// the process's own.
 	Rand *rand.Rand
+}
+
+// Classes finds relations for regclass, as r sees the database.
+func (c *Context) Classes(r catalog.Reader) catalog.Classes {
+	return catalog.Classes{Reader: r, Path: c.Path, Database: c.Database}
 }
 
 func (c *Context) context() context.Context {
@@ -128,6 +135,8 @@ func typeOf(d types.Datum) types.OID {
 		return types.DateOID
 	case [16]byte:
 		return types.UUID
+	case types.Regclass:
+		return types.RegclassOID
 	case types.Void:
 		return types.VoidOID
 	case string:

@@ -1,6 +1,7 @@
 package builtin
 
 import (
+	"github.com/anywriter/anywriter/simnode/internal/catalog"
 	"github.com/anywriter/anywriter/simnode/internal/sqlerr"
 	"github.com/anywriter/anywriter/simnode/internal/types"
 )
@@ -29,6 +30,19 @@ func addSystem(r *Registry) {
 	})
 	stable("current_user", types.Name, func(c *Context) (types.Datum, error) { return c.User, nil })
 	stable("session_user", types.Name, func(c *Context) (types.Datum, error) { return c.SessionUser, nil })
+	r.function(Function{Name: "pg_get_userbyid", Args: []types.OID{types.OidOID}, Result: types.Name, Volatility: Stable, Strict: true, Fn: func(c *Context, args []types.Datum) (types.Datum, error) {
+		return catalog.RoleName(c.Roles, args[0].(uint32)), nil
+	}})
+	r.function(Function{Name: "to_regclass", Args: []types.OID{types.Text}, Result: types.RegclassOID, Volatility: Stable, Strict: true, Fn: func(c *Context, args []types.Datum) (types.Datum, error) {
+		if c.Catalog == nil {
+			return nil, absent("to_regclass")
+		}
+		class, ok, err := c.Classes(c.Catalog).MaybeNamed(args[0].(string))
+		if err != nil || !ok {
+			return nil, err
+		}
+		return class, nil
+	}})
 	stable("pg_backend_pid", types.Int4, func(c *Context) (types.Datum, error) { return int32(c.BackendPID), nil })
 	r.function(Function{Name: "pg_is_in_recovery", Result: types.Bool, Strict: true, Fn: func(*Context, []types.Datum) (types.Datum, error) {
 		return false, nil // every node takes writes
@@ -88,17 +102,17 @@ func addSequences(r *Registry) {
 			return asDatum(fn(c, args))
 		}})
 	}
-	add("nextval", []types.OID{types.Text}, func(c *Context, args []types.Datum) (int64, error) {
+	add("nextval", []types.OID{types.RegclassOID}, func(c *Context, args []types.Datum) (int64, error) {
 		if c.Nextval == nil {
 			return 0, absent("nextval")
 		}
-		return c.Nextval(c.context(), args[0].(string))
+		return c.Nextval(c.context(), args[0].(types.Regclass).Name)
 	})
-	add("currval", []types.OID{types.Text}, func(c *Context, args []types.Datum) (int64, error) {
+	add("currval", []types.OID{types.RegclassOID}, func(c *Context, args []types.Datum) (int64, error) {
 		if c.Currval == nil {
 			return 0, absent("currval")
 		}
-		return c.Currval(args[0].(string))
+		return c.Currval(args[0].(types.Regclass).Name)
 	})
 	add("lastval", nil, func(c *Context, _ []types.Datum) (int64, error) {
 		if c.Lastval == nil {
@@ -111,8 +125,8 @@ func addSequences(r *Registry) {
 			return 0, absent("setval")
 		}
 		called := len(args) < 3 || args[2].(bool)
-		return c.Setval(c.context(), args[0].(string), args[1].(int64), called)
+		return c.Setval(c.context(), args[0].(types.Regclass).Name, args[1].(int64), called)
 	}
-	add("setval", []types.OID{types.Text, types.Int8}, set)
-	add("setval", []types.OID{types.Text, types.Int8, types.Bool}, set)
+	add("setval", []types.OID{types.RegclassOID, types.Int8}, set)
+	add("setval", []types.OID{types.RegclassOID, types.Int8, types.Bool}, set)
 }

@@ -25,6 +25,8 @@ func (n names) RelationByName(schema, name string) (*catalog.Relation, bool) {
 	return nil, false
 }
 
+func (n names) Relations() []*catalog.Relation { return n }
+
 func (n names) RelationByOID(oid uint32) (*catalog.Relation, bool) {
 	for _, r := range n {
 		if r.OID == oid {
@@ -116,8 +118,7 @@ func TestSearchPath(t *testing.T) {
 	r := relations()
 	r = append(r, (&catalog.Schema{OID: 20000, Name: "App"}).Relation(),
 		&catalog.Relation{OID: 20001, Schema: "App", Name: "t", Kind: catalog.KindTable, Table: &catalog.Table{OID: 20001}},
-		&catalog.Relation{OID: 20002, Schema: "pg_catalog", Name: "pg_x", Kind: catalog.KindTable, Table: &catalog.Table{OID: 20002}},
-		&catalog.Relation{OID: 20003, Schema: "App", Name: "pg_x", Kind: catalog.KindTable, Table: &catalog.Table{OID: 20003}})
+		&catalog.Relation{OID: 20003, Schema: "App", Name: "pg_class", Kind: catalog.KindTable, Table: &catalog.Table{OID: 20003}})
 	require.ErrorContains(t, catalog.CheckSchema(r, "nowhere"), `schema "nowhere" does not exist`)
 	require.ErrorContains(t, catalog.CheckSchema(r, ""), `schema "" does not exist`)
 	for _, name := range []string{"public", "App", "pg_catalog"} {
@@ -131,11 +132,11 @@ func TestSearchPath(t *testing.T) {
 	}{
 		{nil, "t", 16384, "public"},
 		{catalog.Path{}, "t", 0, ""},
-		{catalog.Path{}, "pg_x", 20002, ""},
+		{catalog.Path{}, "pg_class", 1259, ""},
 		{catalog.Path{"nowhere", "App", "public"}, "t", 20001, "App"},
 		{catalog.Path{"public", "App"}, "t", 16384, "public"},
-		{catalog.Path{"App"}, "pg_x", 20002, "App"},
-		{catalog.Path{"App", "pg_catalog"}, "pg_x", 20003, "App"},
+		{catalog.Path{"App"}, "pg_class", 1259, "App"},
+		{catalog.Path{"App", "pg_catalog"}, "pg_class", 20003, "App"},
 		{catalog.Path{"pg_catalog", "App"}, "t", 20001, "pg_catalog"},
 		{catalog.Path{"nowhere"}, "t", 0, ""},
 	} {
@@ -202,5 +203,18 @@ func TestNamesAsPostgreSQLMakesThem(t *testing.T) {
 		want := string(results[len(results)-1].Rows[0][0])
 		_, want, _ = strings.Cut(want, ".")
 		require.Equal(t, strings.Trim(want, `"`), catalog.ChooseName(names{}, "public", "v", c.column, "seq", nil))
+	}
+}
+
+func TestNames(t *testing.T) {
+	for text, want := range map[string][]string{
+		"a": {"a"}, "A.b": {"a", "b"}, `"A"."b c"`: {"A", "b c"}, ` a . "x""y" `: {"a", `x"y`},
+		"": nil, ".": nil, "a.": nil, `"a`: nil, `""`: nil, "a b": nil, `a"b"`: nil,
+	} {
+		got, ok := catalog.SplitName(text)
+		require.Equal(t, want != nil, ok, text)
+		if ok {
+			require.Equal(t, want, got, text)
+		}
 	}
 }

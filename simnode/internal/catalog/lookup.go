@@ -15,17 +15,19 @@ type Reader interface {
 	RelationByName(schema, name string) (*Relation, bool)
 	// RelationByOID finds a relation by its OID.
 	RelationByOID(oid uint32) (*Relation, bool)
+	// Relations gives all of them, in any order.
+	Relations() []*Relation
 }
 
-// FindTable finds a table by name; without a schema the path is searched. A
-// missing one is 42P01; a relation of another kind is 42809 (in a DROP, wrong kind
-// too).
+// FindTable finds a table by name, perhaps one of the catalogs; without a schema the
+// path is searched. A missing one is 42P01; a relation of another kind is 42809 (in a
+// DROP, wrong kind too).
 func FindTable(r Reader, path Path, schema, name string) (*Table, error) {
 	rel, err := find(r, path, schema, name)
 	if err != nil {
 		return nil, err
 	}
-	if rel.Kind != KindTable {
+	if rel.Table == nil {
 		return nil, sqlerr.New("42809", "\"%s\" is not a table", name)
 	}
 	return rel.Table, nil
@@ -49,8 +51,12 @@ func find(r Reader, path Path, schema, name string) (*Relation, error) {
 	if rel, ok := path.Lookup(r, schema, name); ok {
 		return rel, nil
 	}
+	other := isOtherCatalog(schema, name)
 	if schema != "" {
 		name = schema + "." + name
+	}
+	if other {
+		return nil, sqlerr.Unsupported("system catalog " + name)
 	}
 	return nil, sqlerr.New("42P01", "relation \"%s\" does not exist", name)
 }

@@ -11,6 +11,9 @@ type Column struct {
 	Default string // SQL expression as text, "" for none
 	// Serial is the OID of the sequence that feeds the column, 0 for none.
 	Serial uint32
+	// Absent marks a column of a catalog of PostgreSQL's whose values the cluster
+	// does not have.
+	Absent bool `json:"-"`
 }
 
 // Index describes an index. Unique and primary ones are constraints too.
@@ -31,8 +34,10 @@ type Table struct {
 	Name    string
 	Columns []Column
 	Indexes []Index // the primary key first, if there is one
+	Owner   string  // a role; "" is Bootstrap
 
 	columnTypes []types.OID
+	system      Kind // of a catalog of PostgreSQL's; KindUnknown for a user's table
 }
 
 // Sequence describes a sequence. Values are counted in units that the volume
@@ -53,12 +58,14 @@ type Sequence struct {
 	Base          int64
 	OwnedByTable  uint32 // dropped with that table; 0 for none
 	OwnedByColumn int    // position in its Columns
+	Owner         string // a role, as in Table
 }
 
 // Schema describes a schema, a space of names for relations.
 type Schema struct {
-	OID  uint32
-	Name string
+	OID   uint32
+	Name  string
+	Owner string // a role, as in Table
 }
 
 // Kind says what sort of thing a descriptor is.
@@ -70,6 +77,7 @@ const (
 	KindTable    Kind = 'r'
 	KindIndex    Kind = 'i'
 	KindSequence Kind = 'S'
+	KindView     Kind = 'v' // of the catalogs only
 	KindSchema   Kind = 'n'
 )
 
@@ -82,6 +90,8 @@ func (k Kind) String() string {
 		return "index"
 	case KindSequence:
 		return "sequence"
+	case KindView:
+		return "view"
 	case KindSchema:
 		return "schema"
 	default:
@@ -98,7 +108,7 @@ type Relation struct {
 	Schema    string // "" for KindSchema
 	Name      string
 	Kind      Kind
-	Table     *Table    // KindTable
+	Table     *Table    // KindTable and KindView
 	Sequence  *Sequence // KindSequence
 	Namespace *Schema   // KindSchema
 	IndexOf   uint32    // KindIndex: OID of its table
@@ -124,6 +134,18 @@ func typesOf(columns []Column) []types.OID {
 		oids[i] = columns[i].Type
 	}
 	return oids
+}
+
+// System reports whether the table is one of the catalogs: it can be read and nothing
+// else.
+func (t *Table) System() bool { return t.system != KindUnknown }
+
+// Kind is that of the table's relation.
+func (t *Table) Kind() Kind {
+	if t.System() {
+		return t.system
+	}
+	return KindTable
 }
 
 // Primary gives the primary key's index, or nil for a table without one.

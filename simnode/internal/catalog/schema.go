@@ -27,10 +27,10 @@ func (p Path) schemas() []string {
 // along the path.
 func (p Path) Lookup(r Reader, schema, name string) (*Relation, bool) {
 	if schema != "" {
-		return r.RelationByName(schema, name)
+		return relationByName(r, schema, name)
 	}
 	for _, schema := range p.schemas() {
-		if rel, ok := r.RelationByName(schema, name); ok {
+		if rel, ok := relationByName(r, schema, name); ok {
 			return rel, true
 		}
 	}
@@ -60,11 +60,16 @@ func (p Path) Shows(r Reader, rel *Relation) bool {
 // Describe names a relation as PostgreSQL's messages about dependencies do: with
 // its kind, and with its schema where the path does not lead to it.
 func (p Path) Describe(r Reader, rel *Relation) string {
+	return rel.Kind.String() + " " + p.name(r, rel)
+}
+
+// name writes a relation's name as SQL finds it along the path.
+func (p Path) name(r Reader, rel *Relation) string {
 	name := QuoteIdentifier(rel.Name)
 	if !p.Shows(r, rel) {
 		name = QuoteIdentifier(rel.Schema) + "." + name
 	}
-	return rel.Kind.String() + " " + name
+	return name
 }
 
 // FindSchema finds a schema by its name.

@@ -54,7 +54,7 @@ func Relations() *Table {
 // to which nothing was applied yet: the schema public. Like any other schema it can
 // be dropped.
 func Initial() []*Relation {
-	public := &Schema{OID: schemaPublicOID, Name: SchemaPublic}
+	public := &Schema{OID: schemaPublicOID, Name: SchemaPublic, Owner: publicOwner}
 	return []*Relation{public.Relation()}
 }
 

@@ -27,7 +27,7 @@ func EvalArgs(
 	defer env.enter(ctx, tx)()
 	r := &run{ctx: ctx, env: env, tx: tx}
 	r.sequence = r
-	r.c, r.values, r.slots = &env.Context, env.values(), make([]types.Datum, slots)
+	r.c, r.values, r.slots = &env.Context, env.values(tx), make([]types.Datum, slots)
 	return evalRow(compileAll(exprs), &r.frame)
 }
 

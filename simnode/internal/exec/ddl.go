@@ -31,7 +31,7 @@ func (c *createTable) run(r *run) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	t := &catalog.Table{OID: oid, Schema: c.Schema, Name: c.Name}
+	t := &catalog.Table{OID: oid, Schema: c.Schema, Name: c.Name, Owner: r.env.User}
 	t.Columns = append(t.Columns, c.Columns...)
 	var sequences []*catalog.Sequence
 	for i := range t.Columns {
@@ -76,7 +76,7 @@ func (c *createTable) sequence(r *run, t *catalog.Table, i int) (*catalog.Sequen
 		OID: oid, Schema: t.Schema,
 		Name: catalog.ChooseName(r.tx, t.Schema, t.Name, column.Name, "seq", nil),
 		Type: column.Type, Start: 1, Increment: 1, Min: 1, Max: high, BaseUnit: 1, Base: 1,
-		OwnedByTable: t.OID, OwnedByColumn: i,
+		OwnedByTable: t.OID, OwnedByColumn: i, Owner: t.Owner,
 	}, nil
 }
 
@@ -136,7 +136,13 @@ func (c *dropTable) one(r *run, n ast.TableName) error {
 		}
 	}
 	t, err := catalog.FindTable(r.tx, r.env.Path, n.Schema, n.Name)
-	if err == nil {
+	switch {
+	case err != nil:
+	case t.Kind() != catalog.KindTable:
+		err = sqlerr.New("42809", "\"%s\" is not a table", n.Name)
+	case t.System():
+		return sqlerr.New("42501", "permission denied: \"%s\" is a system catalog", n.Name)
+	default:
 		return r.tx.DropRelation(r.ctx, t.OID)
 	}
 	e := (*sqlerr.Error)(nil)

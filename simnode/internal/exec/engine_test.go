@@ -89,6 +89,7 @@ type savepoint struct {
 func (e *engine) client() *client {
 	c := &client{e: e, seq: e.seqs.NewSession(), iso: mvcc.ReadCommitted}
 	c.env.User, c.env.SessionUser, c.env.Database = "postgres", "postgres", "postgres"
+	c.env.Roles = catalog.Roles(nil)
 	c.env.Location, c.env.BackendPID = time.UTC, 1
 	c.env.Setting = func(string) (string, bool) { return "", false }
 	c.env.Sequences, c.env.Parser = e.seqs, e.parser

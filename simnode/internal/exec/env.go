@@ -6,6 +6,7 @@ import (
 	"github.com/anywriter/anywriter/simnode/internal/analyze"
 	"github.com/anywriter/anywriter/simnode/internal/ast"
 	"github.com/anywriter/anywriter/simnode/internal/builtin"
+	"github.com/anywriter/anywriter/simnode/internal/catalog"
 	"github.com/anywriter/anywriter/simnode/internal/mvcc"
 	"github.com/anywriter/anywriter/simnode/internal/parse"
 	"github.com/anywriter/anywriter/simnode/internal/sequence"
@@ -36,18 +37,23 @@ func (e *Env) notice(n *sqlerr.Error) {
 
 // meaning is what the meaning of a statement depends on.
 func (e *Env) meaning(tx *mvcc.Txn) analyze.Context {
-	return analyze.Context{Catalog: tx, Path: e.Path, Values: e.values(), Parse: e.parse}
+	return analyze.Context{Catalog: tx, Path: e.Path, Values: e.values(tx), Parse: e.parse}
 }
 
 // enter gives functions what a run knows, until leave is called.
 func (e *Env) enter(ctx context.Context, tx *mvcc.Txn) (leave func()) {
-	before, catalog := e.Ctx, e.Catalog
+	before, reader := e.Ctx, e.Catalog
 	e.Ctx, e.Catalog = ctx, tx
-	return func() { e.Ctx, e.Catalog = before, catalog }
+	return func() { e.Ctx, e.Catalog = before, reader }
 }
 
-func (e *Env) values() types.Env {
-	return types.Env{Location: e.Location, Now: e.TxTime}
+// values is how values are read and written in a statement that looks at r.
+func (e *Env) values(r catalog.Reader) types.Env {
+	env := types.Env{Location: e.Location, Now: e.TxTime}
+	if r != nil {
+		env.Classes = e.Classes(r)
+	}
+	return env
 }
 
 func (e *Env) parse(text string) ([]ast.Statement, error) {

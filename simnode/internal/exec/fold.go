@@ -15,7 +15,7 @@ func (p *Program) Fold(env *Env, params []types.Datum) error {
 		return nil
 	}
 	fo := &folder{held: make(map[int]types.Datum)}
-	fo.c, fo.values, fo.params = &env.Context, env.values(), params
+	fo.c, fo.values, fo.params = &env.Context, env.values(nil), params
 	for _, e := range p.foldable {
 		if _, _, err := fo.fold(e); err != nil {
 			return err
@@ -137,9 +137,11 @@ func (fo *folder) cast(e *analyze.Cast) (types.Datum, bool, error) {
 	if err != nil || !known {
 		return nil, false, err
 	}
-	// Casts of times depend on the session: they are stable only.
-	if e.To == types.Timestamptz || e.Arg.Type() == types.Timestamptz {
-		return nil, false, nil
+	// Casts of times and classes depend on the session: they are stable only.
+	for _, t := range []types.OID{e.To, e.Arg.Type()} {
+		if t == types.Timestamptz || t == types.RegclassOID {
+			return nil, false, nil
+		}
 	}
 	d, err = castValue(e, d, fo.values)
 	return d, err == nil, err

@@ -22,6 +22,7 @@ type Program struct {
 	columns  []Column
 	tables   []*catalog.Table
 	path     catalog.Path // by which the tables were found
+	classes  []uint32     // OIDs of regclass constants
 	slots    int
 	readOnly bool
 	run      runner
@@ -50,7 +51,7 @@ func Prepare(env *Env, tx *mvcc.Txn, stmt ast.Statement, paramTypes []types.OID)
 	if err != nil {
 		return nil, err
 	}
-	p := &Program{params: s.Params, tables: s.Tables, path: env.Path, slots: s.Slots}
+	p := &Program{params: s.Params, tables: s.Tables, path: env.Path, classes: s.Classes, slots: s.Slots}
 	p.foldable = worthFolding(analyze.Expressions(s.Command))
 	switch c := s.Command.(type) {
 	case *analyze.Select:
@@ -91,8 +92,8 @@ func (p *Program) Columns() []Column { return p.columns }
 // false for SELECT … FOR UPDATE.
 func (p *Program) ReadOnly() bool { return p.readOnly }
 
-// Valid reports whether every table that the program uses is, for tx, the one that
-// it was prepared with, and the search path too. An invalid program must be prepared
+// Valid reports whether every table that the program uses or names is, for tx, the
+// one that it was prepared with, and the search path too. An invalid program must be prepared
 // again.
 func (p *Program) Valid(env *Env, tx *mvcc.Txn) bool {
 	if !slices.Equal(p.path, env.Path) {
@@ -101,6 +102,11 @@ func (p *Program) Valid(env *Env, tx *mvcc.Txn) bool {
 	for _, t := range p.tables {
 		rel, ok := tx.RelationByOID(t.OID)
 		if !ok || rel.Table != t {
+			return false
+		}
+	}
+	for _, oid := range p.classes {
+		if _, ok := tx.RelationByOID(oid); !ok {
 			return false
 		}
 	}
@@ -119,13 +125,16 @@ func (p *Program) Run(
 	}
 	defer env.enter(ctx, tx)()
 	r := &run{ctx: ctx, env: env, tx: tx, emit: emit}
-	r.c, r.values, r.params = &env.Context, env.values(), params
+	r.c, r.values = &env.Context, env.values(tx)
+	if r.params, err = p.closed(params, r.values); err != nil {
+		return "", err
+	}
 	if p.slots > 0 {
 		r.slots = make([]types.Datum, p.slots)
 	}
 	r.sequence = r
 	tx.NextCommand()
-	if err := p.Fold(env, params); err != nil {
+	if err := p.Fold(env, r.params); err != nil {
 		return "", err
 	}
 	mark := tx.Savepoint()
@@ -138,6 +147,21 @@ func (p *Program) Run(
 		return "", err
 	}
 	return tag, nil
+}
+
+// closed looks up what parameters of type regclass stand for.
+func (p *Program) closed(params []types.Datum, env types.Env) ([]types.Datum, error) {
+	if !slices.Contains(p.params, types.RegclassOID) {
+		return params, nil
+	}
+	out := slices.Clone(params)
+	for i := range out {
+		var err error
+		if out[i], err = types.CloseRegclass(out[i], env); err != nil {
+			return nil, err
+		}
+	}
+	return out, nil
 }
 
 // nextval draws from the sequence of a serial column through the session, so

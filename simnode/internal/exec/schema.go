@@ -30,7 +30,7 @@ func (c *createSchema) run(r *run) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	return tag, r.tx.CreateSchema(r.ctx, &catalog.Schema{OID: oid, Name: c.Name})
+	return tag, r.tx.CreateSchema(r.ctx, &catalog.Schema{OID: oid, Name: c.Name, Owner: r.env.User})
 }
 
 type dropSchema analyze.DropSchema

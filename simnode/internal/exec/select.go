@@ -55,7 +55,7 @@ func compileSelect(q *analyze.Select) *selectCommand {
 		c.types = append(c.types, t.Type())
 	}
 	ordered := false
-	if q.From.Table != nil {
+	if q.From.Table != nil && !q.From.Table.System() {
 		path := plan.Choose(q.From.Table, q.Where, columnOrder(q), q.Limit != nil)
 		c.scan = compileScan(q.From.Table, path, q.Where)
 		c.source, ordered = c.scan, path.Ordered

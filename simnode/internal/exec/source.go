@@ -5,6 +5,7 @@ import (
 
 	"github.com/anywriter/anywriter/simnode/internal/analyze"
 	"github.com/anywriter/anywriter/simnode/internal/builtin"
+	"github.com/anywriter/anywriter/simnode/internal/catalog"
 	"github.com/anywriter/anywriter/simnode/internal/message"
 	"github.com/anywriter/anywriter/simnode/internal/mvcc"
 	"github.com/anywriter/anywriter/simnode/internal/types"
@@ -13,6 +14,8 @@ import (
 func compileSource(q *analyze.Select) source {
 	where := compileOptional(q.Where)
 	switch {
+	case q.From.Table != nil:
+		return &catalogSource{where: where, table: q.From.Table}
 	case q.From.Series != nil:
 		s := &seriesSource{where: where, args: compileAll(q.From.Series.Args), fn: q.From.Series.Fn}
 		if !s.fn.SetReturning {
@@ -28,6 +31,33 @@ func compileSource(q *analyze.Select) source {
 	default:
 		return &valuesSource{where: where, values: [][]eval{{}}}
 	}
+}
+
+// catalogSource is a system catalog: its rows are made when they are asked for.
+type catalogSource struct {
+	table *catalog.Table
+	where eval
+}
+
+func (s *catalogSource) rows(ctx context.Context, tx *mvcc.Txn, f *frame, yield func(message.Key, types.Row) (bool, error)) error {
+	database := catalog.System{Reader: tx, Roles: f.c.Roles, Database: f.c.Database}
+	for i, row := range database.Rows(s.table) {
+		if i%checkEvery == checkEvery-1 && ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+		f.row = row
+		ok, err := test(s.where, f)
+		if err != nil {
+			return err
+		}
+		if !ok {
+			continue
+		}
+		if more, err := yield("", row); err != nil || !more {
+			return err
+		}
+	}
+	return nil
 }
 
 // valuesSource is VALUES, and with one empty row a query without FROM.

@@ -33,6 +33,8 @@ func drawDatum(t *rapid.T, oid types.OID, label string) types.Datum {
 		return drawNumeric(t, label)
 	case types.Text, types.Varchar, types.Name:
 		return rapid.StringOf(rapid.SampledFrom([]rune("ab\x01\x7fäÿ\U0010ffff"))).Draw(t, label)
+	case types.CharOID:
+		return rapid.SampledFrom([]string{"", "a", "b", "\x01", "\xff"}).Draw(t, label)
 	case types.Bytea:
 		return rapid.SliceOf(rapid.SampledFrom([]byte{0, 1, 2, 0xFE, 0xFF})).Draw(t, label)
 	case types.Bool:
@@ -68,7 +70,7 @@ func drawNumeric(t *rapid.T, label string) types.Datum {
 
 var keyTypes = []types.OID{
 	types.Bool, types.Bytea, types.Name, types.Int8, types.Int2, types.Int4, types.Text, types.OidOID,
-	types.Float8, types.Varchar, types.DateOID, types.Timestamptz, types.Numeric, types.UUID,
+	types.Float8, types.Varchar, types.DateOID, types.Timestamptz, types.Numeric, types.UUID, types.CharOID,
 }
 
 func sign(v int) int { return max(-1, min(1, v)) }

@@ -130,7 +130,7 @@ func DecodeDatum(b []byte, oid types.OID) (d types.Datum, rest []byte, err error
 		return nil, nil, errBadTuple
 	}
 	switch oid {
-	case types.Text, types.Varchar, types.Name, types.Unknown, types.Bytea:
+	case types.Text, types.Varchar, types.Name, types.Unknown, types.CharOID, types.Bytea:
 		value, rest, err := readEscaped(b)
 		if err != nil {
 			return nil, nil, err

@@ -29,6 +29,11 @@ func (r reader) RelationByOID(uint32) (*catalog.Relation, bool) {
 	return r.RelationByName("", r.table.Name)
 }
 
+func (r reader) Relations() []*catalog.Relation {
+	rel, _ := r.RelationByOID(r.table.OID)
+	return []*catalog.Relation{rel}
+}
+
 func column(name string, t types.OID, notNull bool) catalog.Column {
 	return catalog.Column{Name: name, Type: t, TypMod: types.NoTypmod, NotNull: notNull}
 }

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/anywriter/anywriter/simnode/internal/ast"
+	"github.com/anywriter/anywriter/simnode/internal/catalog"
 	"github.com/anywriter/anywriter/simnode/internal/message"
 	"github.com/anywriter/anywriter/simnode/internal/mvcc"
 	"github.com/anywriter/anywriter/simnode/internal/sequence"
@@ -80,6 +81,8 @@ type Config struct {
 	Node   Node
 	Engine Engine
 	Hooks  Hooks
+	// Roles are those of the database. Nil means catalog.Roles of nobody else.
+	Roles []catalog.Role
 	// Version is reported as simnode.version; "" means "dev".
 	Version string
 	// ReadOnly, if not nil, is asked at the start of each transaction whether the
@@ -121,6 +124,9 @@ func NewFactory(cfg Config) (*Factory, error) {
 		return nil, errors.New("session: Config.Engine is not set")
 	case cfg.MaxBufferedBytes < 0:
 		return nil, errors.New("session: Config.MaxBufferedBytes is negative, allowed is 1 and more, or 0 for 256 MiB")
+	}
+	if cfg.Roles == nil {
+		cfg.Roles = catalog.Roles(nil)
 	}
 	if cfg.Version == "" {
 		cfg.Version = "dev"

@@ -2,7 +2,6 @@ package session
 
 import (
 	"context"
-	"strings"
 
 	"github.com/anywriter/anywriter/simnode/internal/catalog"
 	"github.com/anywriter/anywriter/simnode/internal/exec"
@@ -21,6 +20,7 @@ func (s *Session) initEnv() {
 	s.env.Sequences = allocator
 	s.env.User, s.env.SessionUser = s.start.User, s.start.User
 	s.env.Database = s.start.Database
+	s.env.Roles = s.cfg.Roles
 	s.env.BackendPID = s.start.PID
 	s.env.Setting = s.currentSetting
 	s.env.SetSetting = s.setConfig
@@ -93,7 +93,7 @@ func (s *Session) setval(ctx context.Context, name string, value int64, called b
 // sequenceNamed finds a sequence by the text that a regclass argument would be.
 // writes names the function if it needs a transaction that may write.
 func (s *Session) sequenceNamed(text, writes string) (*catalog.Sequence, *mvcc.Txn, error) {
-	parts, ok := splitName(text)
+	parts, ok := catalog.SplitName(text)
 	if !ok || len(parts) > 2 {
 		return nil, nil, sqlerr.New("42602", "invalid name syntax")
 	}
@@ -107,53 +107,4 @@ func (s *Session) sequenceNamed(text, writes string) (*catalog.Sequence, *mvcc.T
 		err = sqlerr.New("25006", "cannot execute %s in a read-only transaction", writes)
 	}
 	return seq, txn, err
-}
-
-// splitName takes a qualified name apart: identifiers, folded to lower case unless
-// quoted, with dots between.
-func splitName(text string) (parts []string, ok bool) {
-	rest := text
-	for {
-		rest = strings.TrimLeft(rest, " \t\n")
-		var part string
-		if strings.HasPrefix(rest, `"`) {
-			part, rest, ok = cutQuoted(rest[1:])
-			if !ok {
-				return nil, false
-			}
-		} else {
-			end := strings.IndexAny(rest, ". \t\n\"")
-			if end < 0 {
-				end = len(rest)
-			}
-			part, rest = strings.ToLower(rest[:end]), rest[end:]
-		}
-		if part == "" {
-			return nil, false
-		}
-		parts = append(parts, part)
-		rest = strings.TrimLeft(rest, " \t\n")
-		if rest == "" {
-			return parts, true
-		}
-		if rest, ok = strings.CutPrefix(rest, "."); !ok {
-			return nil, false
-		}
-	}
-}
-
-// cutQuoted reads a quoted identifier after its opening quote.
-func cutQuoted(text string) (name, rest string, ok bool) {
-	var b strings.Builder
-	for {
-		before, after, found := strings.Cut(text, `"`)
-		if !found {
-			return "", "", false
-		}
-		b.WriteString(before)
-		if text, found = strings.CutPrefix(after, `"`); !found {
-			return b.String(), after, true
-		}
-		b.WriteByte('"')
-	}
 }

@@ -152,17 +152,7 @@ func TestTimeZones(t *testing.T) {
 	}
 }
 
-func TestNames(t *testing.T) {
-	for text, want := range map[string][]string{
-		"a": {"a"}, "A.b": {"a", "b"}, `"A"."b c"`: {"A", "b c"}, ` a . "x""y" `: {"a", `x"y`},
-		"": nil, ".": nil, "a.": nil, `"a`: nil, `""`: nil, "a b": nil, `a"b"`: nil,
-	} {
-		got, ok := splitName(text)
-		require.Equal(t, want != nil, ok, text)
-		if ok {
-			require.Equal(t, want, got, text)
-		}
-	}
+func TestCountedTag(t *testing.T) {
 	require.Equal(t, "INSERT 0 3", countedTag("INSERT 0 7", 3))
 	require.Equal(t, "SHOW", countedTag("SHOW", 3))
 }

@@ -15,6 +15,12 @@ import (
 func AppendBinary(buf []byte, oid OID, d Datum) ([]byte, error) {
 	switch v := d.(type) {
 	case string:
+		switch oid {
+		case CharOID:
+			return append(buf, charByte(v)), nil
+		case Int2Vector:
+			return appendInt2Vector(buf, v)
+		}
 		return append(buf, v...), nil
 	case int16:
 		return binary.BigEndian.AppendUint16(buf, uint16(v)), nil
@@ -41,6 +47,8 @@ func AppendBinary(buf []byte, oid OID, d Datum) ([]byte, error) {
 		return binary.BigEndian.AppendUint32(buf, uint32(v)), nil
 	case [16]byte:
 		return append(buf, v[:]...), nil
+	case Regclass:
+		return binary.BigEndian.AppendUint32(buf, v.OID), nil
 	case Void:
 		return buf, nil
 	}
@@ -74,6 +82,8 @@ func DecodeBinary(oid OID, b []byte) (Datum, error) {
 		return decodeNumericBinary(b)
 	case Bool:
 		return b[0] != 0, nil
+	case CharOID:
+		return charOf(b[0]), nil
 	case Bytea:
 		return append([]byte{}, b...), nil
 	case UUID:
@@ -90,6 +100,8 @@ func DecodeBinary(oid OID, b []byte) (Datum, error) {
 			return nil, OutOfRange(Timestamptz)
 		}
 		return t, nil
+	case RegclassOID:
+		return Regclass{OID: binary.BigEndian.Uint32(b), Open: true}, nil
 	case VoidOID:
 		return Void{}, nil
 	}
@@ -98,7 +110,7 @@ func DecodeBinary(oid OID, b []byte) (Datum, error) {
 
 func binarySize(oid OID) int {
 	switch oid {
-	case Int2, Int4, Int8, OidOID, Float8, Bool, UUID, DateOID, Timestamptz:
+	case Int2, Int4, Int8, OidOID, Float8, Bool, UUID, DateOID, Timestamptz, CharOID, RegclassOID:
 		info, _ := Lookup(oid)
 		return int(info.Length)
 	}

@@ -81,13 +81,12 @@ func castTable(from, to OID) Coercion {
 		case Text, Varchar:
 			return Assignment
 		}
-	case Text:
-		if to == Varchar || to == Name {
+	case Text, Varchar:
+		switch to {
+		case Text, Varchar, Name, RegclassOID:
 			return Implicit
-		}
-	case Varchar:
-		if to == Text || to == Name {
-			return Implicit
+		case CharOID:
+			return Assignment
 		}
 	case Name:
 		switch to {
@@ -96,9 +95,25 @@ func castTable(from, to OID) Coercion {
 		case Varchar:
 			return Assignment
 		}
-	case OidOID:
-		if to == Int4 || to == Int8 {
+	case OidOID, RegclassOID:
+		switch to {
+		case Int4, Int8:
 			return Assignment
+		case OidOID, RegclassOID:
+			return Implicit
+		}
+	case CharOID:
+		switch to {
+		case Text:
+			return Implicit
+		case Varchar:
+			return Assignment
+		case Int4:
+			return Explicit
+		}
+	case NodeTree:
+		if to == Text {
+			return Implicit
 		}
 	case DateOID:
 		if to == Timestamptz {
@@ -114,9 +129,9 @@ func castTable(from, to OID) Coercion {
 
 func integerCasts(from, to OID) Coercion {
 	switch to {
-	case Float8, Numeric, OidOID:
+	case Float8, Numeric, OidOID, RegclassOID:
 		return Implicit
-	case Bool:
+	case Bool, CharOID:
 		if from == Int4 {
 			return Explicit
 		}
@@ -155,9 +170,19 @@ func convert(d Datum, from, to OID, env Env) (Datum, error) {
 	if from == to {
 		return d, nil
 	}
+	if to == RegclassOID {
+		return toRegclass(d, from, env)
+	}
 	switch v := d.(type) {
+	case Regclass:
+		return fromRegclass(v, to, env)
 	case string:
-		if isStringType(to) && to != Name {
+		switch {
+		case from == CharOID && to == Int4:
+			return charToInt(v), nil
+		case from == CharOID:
+			return throughText(d, from, to, env)
+		case isStringType(to) && to != Name:
 			return d, nil
 		}
 		return parseText(to, v, env)
@@ -223,6 +248,8 @@ func convertInt(v int64, from, to OID) (Datum, error) {
 		return DecimalFromInt(v), nil
 	case Bool:
 		return v != 0, nil
+	case CharOID:
+		return intToChar(v)
 	}
 	return throughText(v, Int8, to, Env{})
 }

@@ -44,6 +44,8 @@ func Compare(a, b Datum, oid OID) int {
 		return x.Compare(b.(time.Time))
 	case Date:
 		return cmp.Compare(x, b.(Date))
+	case Regclass:
+		return cmp.Compare(x.OID, b.(Regclass).OID)
 	case [16]byte:
 		y := b.([16]byte)
 		return bytes.Compare(x[:], y[:])

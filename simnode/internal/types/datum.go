@@ -11,9 +11,12 @@ import (
 //	int2 int16 · int4 int32 · int8 int64 · oid uint32 · float8 float64
 //	numeric *apd.Decimal (Exponent ≤ 0 is minus the display scale; NaN and ±Inf
 //	as Form; never a negative zero; never changed once made)
-//	text, varchar, name, unknown string · bool bool · bytea []byte (never
-//	changed once made) · timestamptz time.Time (UTC, whole microseconds) ·
-//	date Date · uuid [16]byte · void Void
+//	text, varchar, name, unknown string · "char" string (one byte, none for the
+//	zero byte) · int2vector string (numbers with a space between) · bool bool ·
+//	bytea []byte (never changed once made) · timestamptz time.Time (UTC, whole
+//	microseconds) · date Date · uuid [16]byte · regclass Regclass · void Void
+//
+// Of pg_node_tree there are only NULLs.
 type Datum = any
 
 // Row is the values of one row in the order of the table's columns. A stored Row
@@ -37,11 +40,13 @@ const (
 func (d Date) IsInfinite() bool { return d == DateInfinity || d == DateNegInfinity }
 
 // Env is what a value's meaning depends on beside its text: the session's time
-// zone and the transaction's time ('now', 'today'). A nil Location is UTC; a
-// zero Now makes 'now' the Unix epoch. It is a plain value.
+// zone, the transaction's time ('now', 'today'), and what relations there are. A nil
+// Location is UTC; a zero Now makes 'now' the Unix epoch; without Classes a regclass
+// stays open. It is a plain value.
 type Env struct {
 	Location *time.Location
 	Now      time.Time
+	Classes  Classes
 }
 
 func (e Env) location() *time.Location {

@@ -11,7 +11,7 @@ import (
 // with times in the zone of loc (nil is UTC). NULL and a value that does not fit
 // its OID give "".
 func FormatText(oid OID, d Datum, loc *time.Location) string {
-	if s, ok := d.(string); ok {
+	if s, ok := d.(string); ok && oid != CharOID {
 		return s
 	}
 	b, err := AppendText(nil, oid, d, loc)
@@ -26,6 +26,9 @@ func FormatText(oid OID, d Datum, loc *time.Location) string {
 func AppendText(buf []byte, oid OID, d Datum, loc *time.Location) ([]byte, error) {
 	switch v := d.(type) {
 	case string:
+		if oid == CharOID {
+			return appendChar(buf, v), nil
+		}
 		return append(buf, v...), nil
 	case int16, int32, int64, uint32:
 		return appendInt(buf, d), nil
@@ -49,6 +52,8 @@ func AppendText(buf []byte, oid OID, d Datum, loc *time.Location) ([]byte, error
 		return appendDate(buf, v), nil
 	case [16]byte:
 		return appendUUID(buf, v), nil
+	case Regclass:
+		return append(buf, v.Name...), nil
 	case Void:
 		return buf, nil
 	}

@@ -9,12 +9,15 @@ type OID = uint32
 const (
 	Bool        OID = 16
 	Bytea       OID = 17
+	CharOID     OID = 18 // "char", one byte: not character(n)
 	Name        OID = 19
 	Int8        OID = 20
 	Int2        OID = 21
+	Int2Vector  OID = 22 // in catalogs only
 	Int4        OID = 23
 	Text        OID = 25
 	OidOID      OID = 26
+	NodeTree    OID = 194 // in catalogs only
 	Float8      OID = 701
 	Unknown     OID = 705
 	Varchar     OID = 1043
@@ -22,6 +25,7 @@ const (
 	Timestamptz OID = 1184
 	Numeric     OID = 1700
 	UUID        OID = 2950
+	RegclassOID OID = 2205
 	VoidOID     OID = 2278
 )
 
@@ -48,6 +52,8 @@ const (
 	CategoryString   Category = 'S'
 	CategoryDateTime Category = 'D'
 	CategoryUser     Category = 'U'
+	CategoryArray    Category = 'A'
+	CategoryInternal Category = 'Z'
 	CategoryPseudo   Category = 'P'
 )
 
@@ -98,11 +104,20 @@ func Lookup(oid OID) (info Info, ok bool) {
 	case VoidOID:
 		return Info{oid, "void", "void", 4, CategoryPseudo, false}, true
 	}
-	return lookupPseudo(oid)
+	return lookupInternal(oid)
 }
 
-func lookupPseudo(oid OID) (Info, bool) {
+// lookupInternal knows the types of system catalogs and of signatures.
+func lookupInternal(oid OID) (Info, bool) {
 	switch oid {
+	case CharOID:
+		return Info{oid, "char", "\"char\"", 1, CategoryInternal, false}, true
+	case RegclassOID:
+		return Info{oid, "regclass", "regclass", 4, CategoryNumeric, true}, true
+	case Int2Vector:
+		return Info{oid, "int2vector", "int2vector", -1, CategoryArray, false}, true
+	case NodeTree:
+		return Info{oid, "pg_node_tree", "pg_node_tree", -1, CategoryInternal, false}, true
 	case AnyElement:
 		return Info{oid, "anyelement", "anyelement", 4, CategoryPseudo, false}, true
 	case AnyNonArray:
@@ -122,6 +137,8 @@ func ByName(name string) (OID, bool) {
 		return Bool, true
 	case "bytea":
 		return Bytea, true
+	case "char": // CHAR without quotes is pg_catalog.bpchar here
+		return CharOID, true
 	case "name":
 		return Name, true
 	case "int8", "bigint":
@@ -148,6 +165,8 @@ func ByName(name string) (OID, bool) {
 		return Numeric, true
 	case "uuid":
 		return UUID, true
+	case "regclass":
+		return RegclassOID, true
 	case "void":
 		return VoidOID, true
 	}

@@ -28,6 +28,12 @@ func parseText(oid OID, s string, env Env) (Datum, error) {
 	switch oid {
 	case Text, Varchar, Unknown:
 		return checkString(s)
+	case CharOID:
+		d, err := checkString(s)
+		if err != nil {
+			return nil, err
+		}
+		return parseChar(d.(string)), nil
 	case Name:
 		d, err := checkString(s)
 		if err != nil {
@@ -52,6 +58,8 @@ func parseText(oid OID, s string, env Env) (Datum, error) {
 		return parseDate(s, env)
 	case Timestamptz:
 		return parseTimestamptz(s, env)
+	case RegclassOID:
+		return parseRegclass(s, env)
 	case VoidOID:
 		return Void{}, nil
 	}

@@ -96,7 +96,7 @@ func readValue(b []byte, oid OID) (Datum, []byte, error) {
 			return nil, nil, errShortRow
 		}
 		return integerValue(v, oid), b[n:], nil
-	case Text, Varchar, Name, Unknown, Bytea, Numeric:
+	case Text, Varchar, Name, Unknown, CharOID, Bytea, Numeric:
 		n, k := binary.Uvarint(b)
 		if k <= 0 || n > uint64(len(b)-k) {
 			return nil, nil, errShortRow
