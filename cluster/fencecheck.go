@@ -13,14 +13,16 @@ import (
 // checkFence makes sure that a fence on this node decides: the engine is one on
 // which a unique key is decided for all nodes, the table is what it should be,
 // and nobody but trusted roles can change that. It runs on the prober's
-// connection whenever that is new.
+// connection whenever that is new. Only what the table or the engine is found to
+// be makes a *FenceError; a connection that broke or a probe that ran out of time
+// are the node's.
 func (n *Node) checkFence(ctx context.Context, conn *pgconn.PgConn) error {
 	f := &n.cluster.fence
 	if !f.on {
 		return nil
 	}
 	err := n.examineFence(ctx, conn)
-	if err == nil || conn.IsClosed() || notFenceFault(err) {
+	if err == nil || conn.IsClosed() || ctx.Err() != nil || notFenceFault(err) {
 		return err
 	}
 	return &FenceError{Node: n.addr, Table: f.table.String(), Err: err}
