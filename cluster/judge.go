@@ -100,9 +100,8 @@ func (s *Session) noteDirt(p *physical, c *call) {
 		return
 	}
 	s.dirty = s.dirty || c.info.Dirties(p.node.reset == ResetStrict)
-	if dirt&stmtclass.DirtPrepare != 0 {
-		p.prepared = true
-	}
+	p.prepared = p.prepared || dirt&stmtclass.DirtPrepare != 0
+	p.loaded = p.loaded || dirt&stmtclass.DirtLoad != 0
 	if dirt&stmtclass.DirtDiscard != 0 {
 		// DISCARD ALL and DEALLOCATE ALL drop our statements too. Forgetting
 		// them all is cheap; running into 26000 inside a transaction isn't.

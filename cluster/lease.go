@@ -34,15 +34,18 @@ func (l *lease) settle(result health.BreakerResult) {
 
 // release gives the connection back to the pool; the pool closes it if it is
 // broken, busy or inside a transaction. A dirty one is cleaned first, in the
-// background.
+// background, or closed if that can't be done.
 func (l *lease) release(dirty bool) {
 	node := l.node
 	node.load.End()
 	l.settle(health.BreakerIgnore)
 	pc := l.phys.pc
 	if dirty && node.reset != ResetOff && !pc.IsClosed() && !pc.IsBusy() && pc.TxStatus() == 'I' {
-		node.cluster.resetInBackground(*l)
-		return
+		if !l.phys.loaded {
+			node.cluster.resetInBackground(*l)
+			return
+		}
+		l.phys.destroy()
 	}
 	l.giveBack()
 }

@@ -31,6 +31,7 @@ type physical struct {
 	stmts     *stmtcache.Cache
 	encoder   pgx.ExtendedQueryBuilder
 	prepared  bool // the application used PREPARE: the reset must drop its names
+	loaded    bool // the application used LOAD, which nothing undoes
 }
 
 // newPhysical is called by the pool once for each new connection.

@@ -181,40 +181,6 @@ func TestRollbackKeepsConnection(t *testing.T) {
 	require.Equal(t, first, pid(t, db))
 }
 
-// State that a checkout left behind is gone for the next one, with each mode of
-// session_reset but off.
-func TestSessionReset(t *testing.T) {
-	leave := map[string]struct{ do, check, clean string }{
-		"setting":  {"set statement_timeout = '77s'", "select current_setting('statement_timeout')", "0"},
-		"function": {"select set_config('statement_timeout', '55s', false)", "select current_setting('statement_timeout')", "0"},
-		"temp":     {"create temp table left_over (a int)", "select coalesce(to_regclass('pg_temp.left_over')::text, 'none')", "none"},
-		"into":     {"select 1 as a into temp left_into", "select coalesce(to_regclass('pg_temp.left_into')::text, 'none')", "none"},
-		"lock":     {"select pg_advisory_lock(4711)", "select count(*)::text from pg_locks where locktype = 'advisory'", "0"},
-		"listen":   {"listen somewhere", "select count(*)::text from pg_listening_channels()", "0"},
-		"prepare":  {"prepare left_stmt as select 1", "select count(*)::text from pg_prepared_statements where name = 'left_stmt'", "0"},
-		"cursor":   {"declare left_cur cursor with hold for select 1", "select count(*)::text from pg_cursors where name = 'left_cur'", "0"},
-		"several":  {"select 1; set statement_timeout = '33s'", "select current_setting('statement_timeout')", "0"},
-	}
-	for _, mode := range []string{"auto", "strict"} {
-		db := open(t, "session_reset="+mode, "max_conns_per_node=1", "min_idle=1")
-		before := pid(t, db)
-		for name, c := range leave {
-			_, err := db.Exec(c.do)
-			require.NoError(t, err, name)
-			var got string
-			require.NoError(t, db.QueryRow(c.check).Scan(&got), name)
-			require.Equal(t, c.clean, got, "%s, %s", mode, name)
-		}
-		require.Equal(t, before, pid(t, db), "the reset keeps the connection")
-	}
-	db := open(t, "session_reset=off", "max_conns_per_node=1", "min_idle=1")
-	_, err := db.Exec("set statement_timeout = '77s'")
-	require.NoError(t, err)
-	var got string
-	require.NoError(t, db.QueryRow("select current_setting('statement_timeout')").Scan(&got))
-	require.Equal(t, "77s", got, "off undoes nothing")
-}
-
 func TestRawIsReset(t *testing.T) {
 	db := open(t, "max_conns_per_node=1", "min_idle=1")
 	ctx := context.Background()
