@@ -112,6 +112,9 @@ func (c *Cluster) decide(id txID, lost *Node) (Outcome, error) {
 		case <-ctx.Done():
 			timer.Stop()
 			return CommitSent, last
+		case <-c.closing:
+			timer.Stop()
+			return CommitSent, ErrClosed
 		}
 	}
 }

@@ -223,6 +223,30 @@ func TestWithCommitInRunTx(t *testing.T) {
 	require.Equal(t, 1, runs)
 }
 
+// TestWithCommitThenCancelled cancels the context of a transaction that has been
+// committed already: database/sql then reports the context's end, but RunTx knows
+// better.
+func TestWithCommitThenCancelled(t *testing.T) {
+	db := open(t)
+	_, err := db.Exec("drop table if exists ridecancel cascade; create table ridecancel (id int primary key)")
+	require.NoError(t, err)
+	for id := range 5 {
+		ctx, cancel := context.WithCancel(t.Context())
+		runs := 0
+		err = driver.RunTx(ctx, db, nil, func(ctx context.Context, tx *sql.Tx) error {
+			runs++
+			_, err := tx.ExecContext(driver.WithCommit(ctx), "insert into ridecancel values ($1)", id)
+			cancel()
+			return err
+		})
+		require.Equal(t, driver.Committed, driver.OutcomeOf(err), "%v", err)
+		require.Equal(t, 1, runs)
+	}
+	var n int
+	require.NoError(t, db.QueryRow("select count(*) from ridecancel").Scan(&n))
+	require.Equal(t, 5, n)
+}
+
 // TestWithCommitLost loses the answer to a statement with which COMMIT
 // travelled.
 func TestWithCommitLost(t *testing.T) {
