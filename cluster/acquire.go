@@ -71,6 +71,11 @@ func (c *Cluster) acquire(ctx context.Context, avoid balancer.Set, wanted wish) 
 		if ctx.Err() != nil || errors.Is(err, ErrClosed) {
 			return lease{}, s.failure(ctx, err)
 		}
+		if trouble := n.hooks.Trouble(s.began); trouble != nil && errors.Is(err, context.DeadlineExceeded) {
+			// The dial takes longer than one node is waited for, and will meet
+			// what the one before has met.
+			err = fmt.Errorf("node %s: %w", n.addr, trouble)
+		}
 		s.causes = append(s.causes, err)
 		s.noteRefusal(i, err)
 		s.request.Excluded = s.request.Excluded.With(i)

@@ -2,7 +2,6 @@ package cluster
 
 import (
 	"context"
-	"errors"
 	"time"
 
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -103,15 +102,11 @@ func (n *Node) acquireBounded(ctx context.Context) (*pgxpool.Conn, error) {
 }
 
 // pooled gets a connection from the pool. If the pool dials and the server
-// refuses the credential, that is refreshed and the dial repeated, once. A wait
-// that was cut short is reported as the trouble that it would have met.
+// refuses the credential, that is refreshed and the dial repeated, once.
 func (n *Node) pooled(ctx context.Context) (*pgxpool.Conn, error) {
 	conn, err := n.pool.Acquire(ctx)
 	if n.hooks.MayRefresh(err) {
 		conn, err = n.pool.Acquire(ctx)
-	}
-	if trouble := n.hooks.Trouble(); trouble != nil && errors.Is(err, context.DeadlineExceeded) {
-		return nil, trouble
 	}
 	return conn, err
 }

@@ -3,7 +3,9 @@ package driver_test
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"fmt"
+	"net"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -182,6 +184,42 @@ func TestSlowBeforeConnect(t *testing.T) {
 		_, err = db.Exec("insert")
 		require.NoError(t, err)
 		require.InDelta(t, 8, time.Since(began).Seconds(), 0.5, "the prober's connection, then the pool's")
+		require.NoError(t, db.Close())
+		server.running.Wait()
+	})
+}
+
+// TestSlowDialsFail has dials that take longer than one node is waited for, so
+// that nobody sees them fail: the reason is reported all the same, and soon. An
+// old failure is no reason.
+func TestSlowDialsFail(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		server := &canned{clusterID: "c1", nodeID: "1"}
+		config, err := driver.ParseConfig("postgres://u@one:1/db?sslmode=disable&acquire_timeout=30s&min_idle=0")
+		require.NoError(t, err)
+		config.DialFunc = func(ctx context.Context, network, addr string) (net.Conn, error) {
+			time.Sleep(200 * time.Millisecond) // in virtual time
+			return server.dial(ctx, network, addr)
+		}
+		config.Seed = 1
+		broken := errors.New("no such type")
+		var failing atomic.Bool
+		failing.Store(true)
+		config.AfterConnect = func(context.Context, *pgx.Conn) error {
+			if failing.Load() {
+				return broken
+			}
+			return nil
+		}
+		db := sql.OpenDB(driver.NewConnector(config))
+		began := time.Now()
+		_, err = db.Exec("insert")
+		require.ErrorIs(t, err, broken)
+		require.Less(t, time.Since(began), 2*time.Second)
+		failing.Store(false)
+		time.Sleep(time.Minute)
+		_, err = db.Exec("insert")
+		require.NoError(t, err)
 		require.NoError(t, db.Close())
 		server.running.Wait()
 	})

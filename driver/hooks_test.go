@@ -120,7 +120,7 @@ func TestPasswordRefused(t *testing.T) {
 // Hooks that fail or panic fail the operation, with their own error, and are no
 // fault of the node.
 func TestFailingHooks(t *testing.T) {
-	dsn := withParams(sharedServer(t), "acquire_timeout=300ms")
+	dsn := withParams(sharedServer(t), "acquire_timeout=10s")
 	broken := errors.New("vault is sealed")
 	for name, change := range map[string]func(*driver.Config){
 		"before fails": func(c *driver.Config) {

@@ -193,6 +193,20 @@ func TestTransactionPooler(t *testing.T) {
 			require.Empty(t, p.names(), "no named statement was made or used")
 		})
 	}
+	t.Run("with the commit fence", func(t *testing.T) {
+		p, dsn := startPooler(t)
+		params := append(installFence(t, sharedServer(t), "fences.pooled"), "default_query_exec_mode=exec", "statement_cache_capacity=0", "session_reset=off")
+		db := openDSN(t, withParams(dsn, params...))
+		rows := func() int64 {
+			status, err := clusterOf(t, db).FenceStatus(t.Context())
+			require.NoError(t, err)
+			return status.Rows - status.Marks
+		}
+		before := rows()
+		poolerWork(t, db)
+		require.Empty(t, p.names())
+		require.EqualValues(t, 15, rows()-before, "one row for each write")
+	})
 	// In the default mode there are some: the count is able to find them.
 	p, dsn := startPooler(t)
 	_, _ = openDSN(t, dsn).Exec("select $1::int", 1) // works if it meets the same session twice

@@ -18,12 +18,18 @@ import (
 type Dialer struct {
 	Hooks
 	refused       atomic.Pointer[refusal] // nil: the credential was accepted
-	before, after atomic.Pointer[error]   // their last errors; nil: success
+	before, after atomic.Pointer[failure] // nil: success
+}
+
+// failure is how a hook failed last.
+type failure struct {
+	err error
+	at  time.Time
 }
 
 // refusal is a server's SQLSTATE 28xxx to a dial.
 type refusal struct {
-	err  error
+	failure
 	told bool // Before had been told of the one before
 }
 
@@ -46,7 +52,7 @@ func (d *Dialer) answered(told bool, err error) {
 	case err == nil:
 		d.refused.Store(nil)
 	case isCredential(err):
-		d.refused.Store(&refusal{err: err, told: told})
+		d.refused.Store(&refusal{failure: failure{err: err, at: time.Now()}, told: told})
 	}
 }
 
@@ -72,11 +78,11 @@ func (d *Dialer) AfterConnect(ctx context.Context, conn *pgx.Conn) error {
 }
 
 // note keeps an error, or that there is none, and returns it.
-func note(last *atomic.Pointer[error], err error) error {
+func note(last *atomic.Pointer[failure], err error) error {
 	if err == nil {
 		last.Store(nil)
 	} else {
-		last.Store(&err)
+		last.Store(&failure{err: err, at: time.Now()})
 	}
 	return err
 }
@@ -131,18 +137,19 @@ func (d *Dialer) MayRefresh(err error) bool {
 	return last == nil || !last.told
 }
 
-// Trouble returns why dials of this node fail at present for no fault of its
-// own: the last error of a hook, or the refusal of a refreshed credential; nil
-// if there is no such reason.
-func (d *Dialer) Trouble() error {
-	if err := d.before.Load(); err != nil {
-		return *err
-	}
-	if last := d.refused.Load(); last != nil && last.told {
+// Trouble returns why dials of this node have failed since a point in time for
+// no fault of its own, and none has succeeded after that: the last error of a
+// hook, or the refusal of a refreshed credential; nil if there is no such
+// reason.
+func (d *Dialer) Trouble(since time.Time) error {
+	if last := d.before.Load(); last != nil && !last.at.Before(since) {
 		return last.err
 	}
-	if err := d.after.Load(); err != nil {
-		return *err
+	if last := d.refused.Load(); last != nil && last.told && !last.at.Before(since) {
+		return last.err
+	}
+	if last := d.after.Load(); last != nil && !last.at.Before(since) {
+		return last.err
 	}
 	return nil
 }
