@@ -42,7 +42,11 @@ func (n *Node) examineFence(ctx context.Context, conn *pgconn.PgConn) error {
 		return err
 	}
 	implicit, err := f.probe(ctx, conn)
-	n.implicitTx.Store(implicit)
+	if err == nil {
+		// An examination that breaks off has seen nothing: what the one before
+		// saw still holds.
+		n.implicitTx.Store(implicit)
+	}
 	return err
 }
 

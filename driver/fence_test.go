@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"fmt"
 	"net/url"
+	"strings"
 	"testing"
 	"time"
 
@@ -351,4 +352,27 @@ func TestFencePurge(t *testing.T) {
 	require.NoError(t, err)
 	require.Zero(t, status.Marks)
 	require.Less(t, status.Rows, int64(20))
+}
+
+// TestFenceSurvivesBrokenExamination breaks the connection on which the fence is
+// examined: what was seen before still holds, and autocommit writes stay fenced.
+func TestFenceSurvivesBrokenExamination(t *testing.T) {
+	dsn := sharedServer(t)
+	_, err := openPgx(t).Exec("drop table if exists fencedbroken cascade; create table fencedbroken (id int primary key)")
+	require.NoError(t, err)
+	db, proxy := throughProxy(t, dsn, shared.server.Addr(), installFence(t, dsn, "fences.broken")...)
+	c := clusterOf(t, db)
+	armed := proxy.MustAdd(faultproxy.Rule{
+		Direction: faultproxy.ToServer, Type: 'P', Action: faultproxy.Reset,
+		Match: func(m faultproxy.Message) bool { return strings.Contains(string(m.Body()), "select 1/0") },
+	})
+	nodes, err := c.CheckFence(t.Context())
+	require.NoError(t, err)
+	require.Equal(t, 1, armed.Fired())
+	require.Error(t, nodes[0].Err)
+	require.True(t, nodes[0].Autocommit)
+
+	proxy.MustAdd(atSync(`"fences"."broken"`, faultproxy.CutReply, faultproxy.After))
+	_, err = db.Exec("insert into fencedbroken values (1)")
+	require.NoError(t, err, "resolved by the fence")
 }
