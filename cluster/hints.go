@@ -50,6 +50,9 @@ func WithReadOnly(ctx context.Context) context.Context {
 // must still be ended by Commit, which then reports what the server said. After
 // the statement nothing else may run in the transaction, and Rollback fails if
 // the commit has succeeded. If the statement fails, the server skips the COMMIT.
+// If the context of a sql.Tx ends between the statement and Commit, database/sql
+// answers Commit itself, with the context's error or sql.ErrTxDone, although the
+// transaction has been committed; RunTx returns nil then.
 // Outside a transaction, for a text of several commands and with
 // default_query_exec_mode=simple_protocol the hint has no effect.
 func WithCommit(ctx context.Context) context.Context {

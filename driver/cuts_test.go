@@ -1,0 +1,394 @@
+package driver_test
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"flag"
+	"fmt"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/anywriter/anywriter/driver"
+	"github.com/anywriter/anywriter/simnode"
+	"github.com/anywriter/anywriter/sqltest/faultproxy"
+)
+
+var (
+	cutSeed  = flag.Uint64("cuts.seed", 1, "seed of the cut matrix")
+	cutCount = flag.Int("cuts.count", 0, "number of cuts per server; 0: 400 on PostgreSQL and 1,600 on the simulator, ten times that with -long")
+	cutOnly  = flag.Int("cuts.only", -1, "run the cut of this number only")
+)
+
+// cutServer is what cuts are made in front of.
+type cutServer struct {
+	name    string
+	cuts    int // in an ordinary run
+	workers int // at the same time, each with its own proxy and its own DB: most of their time is spent waiting
+	dsn     func(slot int) (dsn, addr string)
+	truth   string // DSN of the way around the proxies
+	fence   []string
+	copies  bool
+	settled func(t *testing.T, truth *sql.DB) // returns when no session of a cut is left
+}
+
+// TestCutMatrix breaks the connection under writes of every kind, at every
+// message of both directions and at random bytes, by FIN, reset, freezes and
+// lost replies, under contexts that last, expire and are cancelled; then it
+// compares what each caller was told with what was written.
+func TestCutMatrix(t *testing.T) {
+	t.Run("postgres", func(t *testing.T) { cutMatrix(t, postgresCuts(t)) })
+	t.Run("simulator", func(t *testing.T) { cutMatrix(t, simulatorCuts(t)) })
+}
+
+func postgresCuts(t *testing.T) *cutServer {
+	dsn := sharedServer(t)
+	base := strings.Replace(dsn, "sslmode=disable", "application_name=cuts", 1)
+	require.NotEqual(t, dsn, base)
+	return &cutServer{
+		// Every cut costs the server a process or two, so there are fewer here.
+		name: "postgres", cuts: 400, workers: 6, truth: dsn, copies: true,
+		dsn:   func(int) (string, string) { return base, shared.server.Addr() },
+		fence: installFence(t, dsn, "fences.cuts"),
+		settled: func(t *testing.T, truth *sql.DB) {
+			require.Eventually(t, func() bool {
+				var n int
+				require.NoError(t, truth.QueryRow("select count(*) from pg_stat_activity where application_name = 'cuts'").Scan(&n))
+				return n == 0
+			}, 30*time.Second, time.Millisecond)
+		},
+	}
+}
+
+func simulatorCuts(t *testing.T) *cutServer {
+	sim := startSim(t, simnode.Config{MaxConnections: 1000})
+	node := func(slot int) string { return sim.Node(1 + slot%3).Addr() }
+	dsn := func(addr string) string { return "postgres://postgres@" + addr + "/postgres?connect_timeout=5" }
+	direct := dsn(node(0)) + "&sslmode=disable"
+	return &cutServer{
+		name: "simulator", cuts: 1_600, workers: 12, truth: direct,
+		dsn:   func(slot int) (string, string) { return dsn(node(slot)), node(slot) },
+		fence: usableFence(t, direct, "fences.cuts"),
+		settled: func(t *testing.T, truth *sql.DB) {
+			truth.SetMaxIdleConns(0) // then it has no connection either
+			require.Eventually(t, func() bool {
+				for _, n := range sim.Nodes() {
+					if n.Status().Connections > 0 {
+						return false
+					}
+				}
+				return true
+			}, 30*time.Second, time.Millisecond)
+		},
+	}
+}
+
+// usableFence installs a fence table and returns the parameters that use it, or
+// nil if the server's catalog doesn't tell what the driver asks of it.
+func usableFence(t *testing.T, dsn, table string) []string {
+	params := installFence(t, dsn, table)
+	db, err := sql.Open(driver.Name, withParams(dsn, params...))
+	require.NoError(t, err)
+	err = db.Ping()
+	require.NoError(t, db.Close())
+	var unusable *driver.FenceError
+	if errors.As(err, &unusable) {
+		t.Logf("without the commit fence: %v", err)
+		return nil
+	}
+	require.NoError(t, err)
+	return params
+}
+
+// numbers are those of the cuts of this run.
+func (s *cutServer) numbers() (from, to int) {
+	switch {
+	case *cutOnly >= 0:
+		return *cutOnly, *cutOnly + 1
+	case *cutCount > 0:
+		return 0, *cutCount
+	case *long:
+		return 0, 10 * s.cuts
+	default:
+		return 0, s.cuts
+	}
+}
+
+func cutMatrix(t *testing.T, server *cutServer) {
+	truth, err := sql.Open("pgx", server.truth)
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, truth.Close()) })
+	for _, text := range cutSchema {
+		_, err := truth.Exec(text)
+		require.NoError(t, err)
+	}
+	for slot := range server.workers {
+		_, err := truth.Exec("insert into cut_counters values ($1, 0)", slot)
+		require.NoError(t, err)
+	}
+	ledger, next := &cutLedger{}, atomic.Int64{}
+	from, to := server.numbers()
+	next.Store(int64(from) - cutBlock)
+	began := time.Now()
+	var workers sync.WaitGroup
+	for slot := range server.workers {
+		workers.Go(func() { // ends when no block is left
+			w := &cutWorker{t: t, server: server, slot: slot, driver: "anywriter", ledger: ledger}
+			defer w.close()
+			for from := int(next.Add(cutBlock)); from < to && !t.Failed(); from = int(next.Add(cutBlock)) {
+				w.block(from, min(from+cutBlock, to))
+			}
+		})
+	}
+	workers.Wait()
+	server.settled(t, truth)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	written, err := readTruth(ctx, truth)
+	require.NoError(t, err)
+	t.Logf("%d cuts in %v\n%s", to-from, time.Since(began).Round(time.Millisecond), ledger.report())
+	for _, r := range ledger.results {
+		if wrong := written.check(r); wrong != "" {
+			t.Errorf("%s: cut %d: %v\n    replay: go test ./driver -run 'TestCutMatrix/%s' -v -cuts.seed=%d -cuts.only=%d",
+				wrong, r.work.id, r, server.name, *cutSeed, r.work.cutPlan.id)
+		}
+	}
+	for _, wrong := range written.checkCounters(ledger.results) {
+		t.Error(wrong)
+	}
+	if to-from >= directedRounds*len(directed) {
+		require.Empty(t, ledger.missed(), "messages that came past and were never hit")
+	}
+}
+
+// cutWorker makes one cut after the other, in blocks.
+type cutWorker struct {
+	t      *testing.T
+	server *cutServer
+	slot   int
+	driver string
+	ledger *cutLedger
+
+	// Of the current block:
+	proxy   *faultproxy.Proxy
+	probers connSet
+	db      *sql.DB
+	started *faultproxy.Armed // has seen every connection start
+	last    *faultproxy.Proxy // the block's before: what goes on late shall still get to the server
+}
+
+// block makes the cuts of some numbers, all of one block.
+func (w *cutWorker) block(from, to int) {
+	for id := from; id < to && !w.t.Failed(); id++ {
+		w.cut(drawCut(*cutSeed, id, w.server.copies, w.server.fence != nil))
+	}
+	w.closeDB()
+}
+
+// open opens a proxy and a DB behind it.
+func (w *cutWorker) open(c cutConfig) {
+	dsn, addr := w.server.dsn(w.slot)
+	cfg, err := faultproxy.TCP(addr)
+	if err != nil {
+		w.t.Error(err)
+		return
+	}
+	if w.proxy, err = faultproxy.Start(cfg); err != nil {
+		w.t.Error(err)
+		return
+	}
+	w.probers = connSet{}
+	watchProbers(w.proxy, &w.probers)
+	w.started = w.proxy.MustAdd(faultproxy.Rule{
+		Direction: faultproxy.ToClient, Type: 'K', Action: faultproxy.Observe, Times: -1,
+		Match: func(m faultproxy.Message) bool { return !w.probers.has(m.Conn) },
+	})
+	params := c.params
+	if w.driver == "anywriter" {
+		w.probers.add(1) // the pool opens none before the prober's first round
+		params = append([]string{"min_idle=0", "max_conns_per_node=4", "acquire_timeout=10s", "dial_timeout=5s"}, params...)
+		if c.fence {
+			params = append(append(params, w.server.fence...), "fence_resolve_timeout=15s")
+		}
+	}
+	if w.db, err = sql.Open(w.driver, withParams(strings.Replace(dsn, addr, w.proxy.Addr().String(), 1), params...)); err != nil {
+		w.t.Error(err)
+	}
+}
+
+// closeDB closes the DB, and the proxy of the block before.
+func (w *cutWorker) closeDB() {
+	if w.db == nil {
+		return
+	}
+	if err := w.db.Close(); err != nil {
+		w.t.Error(err)
+	}
+	w.endLast()
+	w.db, w.proxy, w.last = nil, nil, w.proxy
+}
+
+func (w *cutWorker) endLast() {
+	if w.last == nil {
+		return
+	}
+	if err := w.last.Close(); err != nil {
+		w.t.Error(err)
+	}
+	w.ledger.count(w.last)
+	w.last = nil
+}
+
+func (w *cutWorker) close() {
+	w.closeDB()
+	w.endLast()
+}
+
+// warmUps keeps the ids of what was done to warm a connection up apart from
+// those of the cuts.
+const warmUps = 1_000_000_000
+
+// cut carries a plan out.
+func (w *cutWorker) cut(p *cutPlan) {
+	if w.db == nil {
+		w.open(p.cutConfig)
+	}
+	if w.t.Failed() {
+		return
+	}
+	if p.warm {
+		w.warmUp(p)
+	} else {
+		w.started.End(faultproxy.Reset) // the next connection is a new one
+	}
+	w.under(p)
+}
+
+// warmUp does the same work, disturbed at most by what the cut before has left.
+func (w *cutWorker) warmUp(p *cutPlan) {
+	work := cutWork{cutPlan: p, id: p.id + warmUps, slot: w.slot}
+	if p.kind == cutRolledBack || p.kind == cutFailing {
+		plain := *p
+		plain.kind = cutTx
+		work.cutPlan = &plain
+	}
+	w.perform(w.t.Context(), &cutResult{work: work, warmUp: true})
+}
+
+// perform runs the work and notes what came of it.
+func (w *cutWorker) perform(ctx context.Context, r *cutResult) {
+	ctx, cancel := context.WithTimeout(ctx, longestCut+time.Second)
+	defer cancel()
+	began := time.Now()
+	r.err = r.work.run(ctx, w.db)
+	r.took = time.Since(began)
+	r.judge()
+	w.ledger.add(r)
+}
+
+// under runs the work of a plan with its rule in force.
+func (w *cutWorker) under(p *cutPlan) {
+	ctx, cancel := p.context(w.t.Context())
+	defer cancel()
+	ours := func(m faultproxy.Message) bool { return !w.probers.has(m.Conn) }
+	rule := p.rule
+	if !p.probers {
+		rule.Match = ours
+	}
+	armed := w.proxy.MustAdd(rule)
+	acted, over := armed.Done(), make(chan struct{})
+	var helpers sync.WaitGroup
+	if p.cancel {
+		helpers.Go(func() { after(acted, over, 0, cancel) }) // ends with the work
+	}
+	if p.cancelAt != nil {
+		at := *p.cancelAt
+		at.Match = ours
+		cancelling := w.proxy.MustAdd(at)
+		defer cancelling.Remove()
+		helpers.Go(func() { after(cancelling.Done(), over, 0, cancel) }) // ends with the work
+	}
+	if p.ending == endThaw {
+		helpers.Go(func() { after(acted, over, p.frozen, armed.Thaw) }) // ends with the work
+	}
+	if p.ending == endReset {
+		helpers.Go(func() { after(acted, over, p.frozen, func() { armed.End(faultproxy.Reset) }) }) // ends with the work
+	}
+	r := &cutResult{work: cutWork{cutPlan: p, id: p.id, slot: w.slot}}
+	w.perform(ctx, r)
+	if p.farewell() {
+		w.closeDB()
+	}
+	close(over)
+	helpers.Wait()
+	armed.Remove()
+	r.hits = armed.Hits()
+	if p.ending != endNone && len(r.hits) > 0 {
+		<-acted
+		armed.Thaw()
+	}
+}
+
+// after calls f the given time after the event, unless it is over before.
+func after(event, over <-chan struct{}, d time.Duration, f func()) {
+	select {
+	case <-event:
+	case <-over:
+		return
+	}
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		f()
+	case <-over:
+	}
+}
+
+// TestCutMatrixSees shows that the matrix finds what it looks for: the same
+// harness over pgx's stdlib finds INSERTs that were carried out twice, because
+// pgx calls a lost reply on the simple protocol safe to retry.
+func TestCutMatrixSees(t *testing.T) {
+	server := postgresCuts(t)
+	truth := openPgx(t)
+	for _, text := range cutSchema {
+		_, err := truth.Exec(text)
+		require.NoError(t, err)
+	}
+	w := &cutWorker{t: t, server: server, driver: "pgx", ledger: &cutLedger{}}
+	for id := range 40 {
+		w.cut(&cutPlan{
+			id: id, kind: cutExec, writes: "i", warm: true, cutConfig: cutConfig{params: []string{"sslmode=disable"}},
+			rule: faultproxy.Rule{Direction: faultproxy.ToServer, Type: 'Q', Action: faultproxy.CutReply},
+		})
+	}
+	w.close()
+	server.settled(t, truth)
+	written, err := readTruth(t.Context(), truth)
+	require.NoError(t, err)
+	twice, told := 0, 0
+	for _, r := range w.ledger.results {
+		if r.warmUp {
+			require.NoError(t, r.err)
+			require.Empty(t, written.check(r), r)
+			continue
+		}
+		require.Len(t, r.hits, 1)
+		if written.check(r) == "written twice" {
+			twice++
+		}
+		if r.err != nil {
+			told++
+		}
+	}
+	t.Logf("pgx stdlib: of 40 lost replies %d rows written twice, %d errors", twice, told)
+	if told == 40 {
+		t.Skip("pgx reports every lost reply: it has been repaired, and this control shows nothing any more")
+	}
+	require.Positive(t, twice, fmt.Sprint(told))
+}
