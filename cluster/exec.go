@@ -23,6 +23,7 @@ type call struct {
 
 	info     stmtclass.Info // zero until the text has been looked at
 	begin    string         // BEGIN that travels with the statement
+	cached   bool           // its description was made by an earlier execution
 	inTx     bool           // inside an explicit transaction, by ours or the server's word
 	first    bool           // its first statement
 	commit   bool           // this is COMMIT
@@ -82,6 +83,7 @@ func (p *physical) send(ctx context.Context, r *Rows) error {
 	c := &r.call
 	c.sent = false
 	entry := p.stmts.Get(c.sql)
+	c.cached = entry != nil && (c.mode == pgx.QueryExecModeCacheStatement || c.mode == pgx.QueryExecModeCacheDescribe)
 	if entry != nil && c.mode == pgx.QueryExecModeCacheStatement {
 		c.classified(entry.Info)
 		return p.sendDescribed(p.traced(ctx, r), r, c, entry)
@@ -124,10 +126,10 @@ func (c *call) classified(info stmtclass.Info) {
 // lookup returns the description of the statement for the three modes that
 // need one.
 func (p *physical) lookup(ctx context.Context, c *call, entry *stmtcache.Entry) (*stmtcache.Entry, error) {
-	cached := c.mode == pgx.QueryExecModeCacheStatement || c.mode == pgx.QueryExecModeCacheDescribe
-	if entry != nil && cached {
+	if c.cached && entry != nil {
 		return entry, nil
 	}
+	keep := c.mode == pgx.QueryExecModeCacheStatement || c.mode == pgx.QueryExecModeCacheDescribe
 	named := c.mode == pgx.QueryExecModeCacheStatement && p.stmts.Capacity() > 0
 	entry, err := p.describe(ctx, c.sql, c.begin, named)
 	if err == nil || !p.pc.IsClosed() && p.pc.TxStatus() != 'I' {
@@ -137,7 +139,7 @@ func (p *physical) lookup(ctx context.Context, c *call, entry *stmtcache.Entry) 
 		return nil, err
 	}
 	entry.Info = c.info
-	if cached && p.stmts.Capacity() > 0 {
+	if keep && p.stmts.Capacity() > 0 {
 		p.stmts.Put(c.sql, entry)
 	}
 	return entry, nil
@@ -148,7 +150,15 @@ func (p *physical) sendDescribed(ctx context.Context, r *Rows, c *call, e *stmtc
 	if err := p.encode(e.Desc, c.args); err != nil {
 		// The types may have changed since the statement was prepared.
 		p.stmts.Drop(c.sql)
-		return err
+		var panicked *PanicError
+		if !c.mayReplan() || errors.As(err, &panicked) {
+			return err
+		}
+		c.cached = false
+		if e, err = p.lookup(ctx, c, nil); err != nil {
+			return err
+		}
+		return p.sendDescribed(ctx, r, c, e)
 	}
 	formats := e.Formats
 	b := &p.encoder
@@ -186,6 +196,11 @@ func (p *physical) sendUndescribed(ctx context.Context, r *Rows, c *call) error 
 		pipe.SendQueryParams(c.sql, b.ParamValues, nil, b.ParamFormats, nil)
 	})
 }
+
+// mayReplan reports whether the statement may be described anew and run again if
+// it fails because of what its cached description says: nothing has run before
+// it in its transaction.
+func (c *call) mayReplan() bool { return c.cached && (!c.inTx || c.first) }
 
 // together reports whether something must travel with the statement.
 func (p *physical) together(c *call) bool { return c.begin != "" || c.last || p.wantsFence(c) }

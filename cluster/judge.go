@@ -89,7 +89,7 @@ func mayBeStale(v sqlstate.Verdict, err error) bool {
 		return false
 	}
 	code := codeOf(err)
-	return strings.HasPrefix(code, "42") || strings.HasPrefix(code, "XX") || code == "22P02" || code == "22P03"
+	return strings.HasPrefix(code, "42") || strings.HasPrefix(code, "XX") || code == "22P02" || code == "22P03" || code == "08P01"
 }
 
 // noteDirt remembers what the statement may have left behind in the server
@@ -138,6 +138,9 @@ func (s *Session) judge(ctx context.Context, p *physical, c *call, err error) (s
 	}
 	if verdict.Effect == sqlstate.Undone {
 		rec = rec.Step(outcome.EventFlush) // whoever answers has heard something, if only Parse
+	}
+	if c.mayReplan() && verdict.Effect == sqlstate.Undone && mayBeStale(verdict, err) && !c.commitsInside() {
+		verdict.Retry = sqlstate.RetrySameSession // described anew; if it is wrong in itself, it fails again
 	}
 	rec = rec.Step(verdict.Event())
 	out := rec.Outcome()

@@ -221,7 +221,7 @@ func TestNoPingAfterIdle(t *testing.T) {
 	proxy, err := faultproxy.Start(cfg)
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, proxy.Close()) })
-	db := openDSN(t, "postgres://postgres@"+proxy.Addr().String()+"/postgres?sslmode=disable&max_conns_per_node=1&probe_interval=1m")
+	db := openDSN(t, "postgres://postgres@"+proxy.Addr().String()+"/postgres?sslmode=disable&max_conns_per_node=1&probe_interval=1m&acquire_timeout=10s")
 	require.NoError(t, db.Ping())
 	query := func() int64 {
 		before := requests(proxy)

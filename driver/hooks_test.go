@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -20,6 +21,9 @@ import (
 // openWith opens a DB with a configuration that the test changes.
 func openWith(t testing.TB, dsn string, change func(*driver.Config)) *sql.DB {
 	t.Helper()
+	if !strings.Contains(dsn, "acquire_timeout") {
+		dsn = withParams(dsn, "acquire_timeout=10s") // a busy machine opens connections slowly
+	}
 	config, err := driver.ParseConfig(dsn)
 	require.NoError(t, err)
 	change(&config)
