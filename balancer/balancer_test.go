@@ -319,7 +319,7 @@ func TestConcurrentUse(t *testing.T) {
 func TestPickDoesNotAllocate(t *testing.T) {
 	v := view(100, func(i int, c *Candidate) { c.Load.ObserveProbe(0, time.Duration(i)*time.Millisecond) })
 	for _, p := range pickers() {
-		var r Request
+		r := Request{Trace: &Trace{}}
 		assert.Zero(t, testing.AllocsPerRun(1000, func() {
 			r.Seq++
 			p.Pick(v, r)

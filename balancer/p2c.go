@@ -30,19 +30,26 @@ func (P2C) Name() string { return "p2c" }
 func (P2C) Pick(v *View, r Request) int {
 	n := v.free(&r.Excluded)
 	if n == 0 {
+		r.Trace.note(RuleNone)
 		return None
 	}
 	if n == 1 {
+		r.Trace.note(RuleOnly)
 		return v.nth(&r.Excluded, 0)
 	}
 	random := mix(r.Seq, r.Seed, 0)
 	a := int(random % uint64(n))
 	b := (a + 1 + int((random>>32)%uint64(n-1))) % n
 	i := v.cheaper(v.nth(&r.Excluded, a), v.nth(&r.Excluded, b), r)
-	if !v.slow(i, r) || v.explores(i, r) {
+	if !v.slow(i, r) {
+		return i
+	}
+	if v.explores(i, r) {
+		r.Trace.decide(RuleExplore)
 		return i
 	}
 	if best := v.best(r); best != None {
+		r.Trace.decide(RuleFastest)
 		return best
 	}
 	return i
@@ -87,17 +94,26 @@ func (v *View) cheaper(i, j int, r Request) int {
 		admitsA, admitsB := a.admits(random), b.admits(random>>20)
 		switch {
 		case admitsA && !admitsB:
+			r.Trace.draw(RuleSlowStart, Drawn{Index: i}, Drawn{Index: j})
 			return i
 		case admitsB && !admitsA:
+			r.Trace.draw(RuleSlowStart, Drawn{Index: i}, Drawn{Index: j})
 			return j
 		}
 	}
 	latencyA, latencyB := a.Load.latencyMicros(r.NowNanos), b.Load.latencyMicros(r.NowNanos)
+	inFlightA, inFlightB := a.Load.InFlight(), b.Load.InFlight()
+	drawnA, drawnB := Drawn{i, latencyA, inFlightA}, Drawn{j, latencyB, inFlightB}
+	rule := RuleCheaper
 	if alike(latencyA, latencyB) {
-		latencyA, latencyB = 1, 1
+		latencyA, latencyB, rule = 1, 1, RuleFewer
 	}
-	costA := max(latencyA, 1) * float64(a.Load.InFlight()+1)
-	costB := max(latencyB, 1) * float64(b.Load.InFlight()+1)
+	costA := max(latencyA, 1) * float64(inFlightA+1)
+	costB := max(latencyB, 1) * float64(inFlightB+1)
+	if costA == costB {
+		rule = RuleDrawn
+	}
+	r.Trace.draw(rule, drawnA, drawnB)
 	if costB < costA {
 		return j
 	}

@@ -33,6 +33,8 @@ type Request struct {
 	NowNanos int64
 	// Excluded holds the candidates that were tried already.
 	Excluded Set
+	// Trace, if not nil, is where the picker notes what decided.
+	Trace *Trace
 }
 
 // Set is a set of candidate indices. The zero value is empty. It is a plain

@@ -12,8 +12,10 @@ func (RoundRobin) Name() string { return "round_robin" }
 func (RoundRobin) Pick(v *View, r Request) int {
 	n := uint64(len(v.pool))
 	if n == 0 {
+		r.Trace.note(RuleNone)
 		return None
 	}
+	r.Trace.note(RuleTurn)
 	first := None
 	for k := range n {
 		i := v.pool[(r.Seq+k)%n]

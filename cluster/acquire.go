@@ -42,8 +42,12 @@ type wish struct {
 
 // acquire picks a node and gets a connection to it. It goes on to other nodes,
 // and then waits for news of the cluster, until the context or acquire_timeout
-// ends. Nodes in avoid are taken only if there is no other.
-func (c *Cluster) acquire(ctx context.Context, avoid balancer.Set, wanted wish) (lease, error) {
+// ends. Nodes in avoid are taken only if there is no other. How it chose is left
+// in note, if that isn't nil.
+func (c *Cluster) acquire(ctx context.Context, avoid balancer.Set, wanted wish, note *choice) (lease, error) {
+	if note != nil {
+		note.view = nil
+	}
 	if err := c.admit(ctx); err != nil {
 		return lease{}, err
 	}
@@ -53,23 +57,36 @@ func (c *Cluster) acquire(ctx context.Context, avoid balancer.Set, wanted wish) 
 	if s.hint != "" && c.nodeByAddr(s.hint) == nil {
 		return lease{}, &OpError{Outcome: NotSent, Attempts: 1, Err: fmt.Errorf("WithNode: no node has the address %q", s.hint)}
 	}
+	if note != nil {
+		s.request.Trace = &note.trace
+	}
 	s.exclude()
 	defer s.stop()
+	i, l, err := s.search(ctx)
+	if note != nil {
+		note.view, note.index, note.began = s.view, i, now.UnixNano()
+		note.hint, note.avoid, note.excluded, note.renewed = s.hint, s.avoid, s.request.Excluded, s.wish.node != nil
+	}
+	return l, err
+}
+
+// search returns the index of the node that gave a connection, or None.
+func (s *search) search(ctx context.Context) (int, lease, error) {
 	for {
 		i, since := s.pick()
 		if i == balancer.None {
 			if err := s.wait(ctx); err != nil {
-				return lease{}, err
+				return balancer.None, lease{}, err
 			}
 			continue
 		}
 		n := s.view.nodes[i]
 		l, err := n.take(ctx, s.view, since)
 		if err == nil {
-			return l, nil
+			return i, l, nil
 		}
 		if ctx.Err() != nil || errors.Is(err, ErrClosed) {
-			return lease{}, s.failure(ctx, err)
+			return balancer.None, lease{}, s.failure(ctx, err)
 		}
 		if trouble := n.hooks.Trouble(s.began); trouble != nil && errors.Is(err, context.DeadlineExceeded) {
 			// The dial takes longer than one node is waited for, and will meet

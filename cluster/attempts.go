@@ -138,6 +138,9 @@ const (
 	StopBudget
 	// StopContext: the context was over.
 	StopContext
+	// StopScope: a statement of a transaction or of a session that had been used
+	// isn't tried again by itself.
+	StopScope
 )
 
 // String gives the reason in a few words, fit for a message.
@@ -145,6 +148,7 @@ func (s Stop) String() string {
 	names := [...]string{
 		"undecided", "the last error allows no other attempt", "no attempts are left", "MaxElapsed leaves no time",
 		"the deadline leaves no time", "the retry budget is empty", "the context is over",
+		"what came before it in the session can't be done again",
 	}
 	if int(s) < len(names) {
 		return names[s]
@@ -248,9 +252,9 @@ func (c *call) followed(err error, ended time.Time, wait time.Duration) {
 	c.earlier = remember(c.earlier, failedAttempt(c.attempts, err, time.Unix(0, c.started), ended, wait))
 }
 
-// conclude tells an error that came without an exchange of its own (no node was
-// found) what had been tried before.
-func (c *call) conclude(err error) error {
+// withEarlier tells an error that came without an exchange of its own (no node
+// was found) what had been tried before.
+func (c *call) withEarlier(err error) error {
 	if len(c.earlier) == 0 {
 		return err
 	}
@@ -261,4 +265,49 @@ func (c *call) conclude(err error) error {
 		e.Attempts, e.Earlier = c.attempts, c.earlier
 	}
 	return err
+}
+
+// Explain explains the statement that ended in the error.
+func (e *OpError) Explain() Explanation { return explained(e.explained, e, e.Attempts, e.Earlier) }
+
+// Explain explains the statement that ended in the error.
+func (e *OutcomeUnknownError) Explain() Explanation {
+	return explained(e.explained, e, e.Attempts, e.Earlier)
+}
+
+// Explain explains the statement for which no node was found.
+func (e *NoNodeError) Explain() Explanation {
+	return explained(e.explained, e, max(e.Attempts, 1), e.Earlier)
+}
+
+// Explain explains the last statement of the last attempt, with the attempts of
+// the whole.
+func (e *RetryError) Explain() Explanation {
+	x, _ := ExplainError(e.Err)
+	x.Attempts, x.Earlier, x.Stop = e.Attempts, e.Earlier, e.Stop
+	return x
+}
+
+// explained completes what was kept with an error.
+func explained(kept *Explanation, err error, attempts int, earlier []Attempt) Explanation {
+	var x Explanation
+	if kept != nil {
+		x = *kept
+	} else {
+		t := trail{scope: scopeUnknown, err: err}
+		x.Result, x.Outcome, x.Reason = t.verdict()
+		x.Node = failedAttempt(attempts, err, time.Time{}, time.Time{}, 0).Node
+	}
+	x.Attempts, x.Earlier = attempts, earlier
+	return x
+}
+
+// ExplainError explains the statement that ended in an error of the driver's,
+// wrapped or not. It reports false for any other error.
+func ExplainError(err error) (Explanation, bool) {
+	var e interface{ Explain() Explanation }
+	if !errors.As(err, &e) {
+		return Explanation{}, false
+	}
+	return e.Explain(), true
 }

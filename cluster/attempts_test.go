@@ -43,8 +43,8 @@ func TestEarlierAttemptsAreNotTheError(t *testing.T) {
 	for name, err := range map[string]error{
 		"OpError":             &OpError{Node: "c:3", Attempts: 3, Earlier: c.earlier, Err: syscall.ECONNRESET},
 		"OutcomeUnknownError": &OutcomeUnknownError{Node: "c:3", Attempts: 3, Earlier: c.earlier, Err: syscall.ECONNRESET},
-		"NoNodeError":         c.conclude(&NoNodeError{Cause: syscall.ECONNRESET}),
-		"refused":             c.conclude(&OpError{Attempts: 1, Err: syscall.ECONNRESET}),
+		"NoNodeError":         c.withEarlier(&NoNodeError{Cause: syscall.ECONNRESET}),
+		"refused":             c.withEarlier(&OpError{Attempts: 1, Err: syscall.ECONNRESET}),
 	} {
 		t.Run(name, func(t *testing.T) {
 			var pgErr *pgconn.PgError
@@ -65,7 +65,7 @@ func TestEarlierAttemptsAreNotTheError(t *testing.T) {
 	}
 	require.Same(t, first, c.earlier[0].Err)
 	untouched := &NoNodeError{}
-	require.Same(t, untouched, (&call{attempts: 1}).conclude(untouched))
+	require.Same(t, untouched, (&call{attempts: 1}).withEarlier(untouched))
 	require.Zero(t, untouched.Attempts)
 }
 

@@ -110,7 +110,7 @@ func abortedError(first, lost error) error {
 func inherit(e *OpError, cause error) {
 	var op *OpError
 	if errors.As(cause, &op) {
-		e.Node, e.SQLState, e.verdict.Retry = op.Node, op.SQLState, op.verdict.Retry
+		e.Node, e.SQLState, e.verdict.Retry, e.explained = op.Node, op.SQLState, op.verdict.Retry, op.explained
 	}
 }
 
@@ -151,7 +151,11 @@ func (s *Session) endedByRide(ctx context.Context, r *Rows) {
 	c := call{inTx: true, commit: true, attempts: 1, sent: true, flight: r.call.flight}
 	verdict, err := s.judge(ctx, r.phys, &c, r.commitErr)
 	s.over = &txEnd{err: err}
-	r.phys.node.failed(time.Now(), &c, verdict)
+	now := time.Now()
+	c.started = r.call.started
+	s.remember(&c, r.phys.node, now, err)
+	s.attach(err)
+	r.phys.node.failed(now, &c, verdict)
 }
 
 // lostWithRide keeps what is known of a transaction whose connection broke

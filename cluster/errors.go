@@ -78,7 +78,8 @@ type OpError struct {
 	// Err is the cause.
 	Err error
 
-	verdict sqlstate.Verdict
+	verdict   sqlstate.Verdict
+	explained *Explanation
 }
 
 // Error names the node, the number of attempts if more than one, and the
@@ -108,7 +109,8 @@ type OutcomeUnknownError struct {
 	// Err is the cause.
 	Err error
 
-	verdict sqlstate.Verdict
+	verdict   sqlstate.Verdict
+	explained *Explanation
 }
 
 // Error names the node and the cause.
@@ -159,7 +161,8 @@ type NoNodeError struct {
 	Attempts int
 	Earlier  []Attempt
 
-	causes []error
+	causes    []error
+	explained *Explanation
 }
 
 // Error has one line per node.

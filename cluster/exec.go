@@ -40,6 +40,10 @@ type call struct {
 	answered int64 // when the first answer came; 0: not yet
 	attempts int
 	earlier  []Attempt // those before this one
+	scope    scope
+	stop     Stop // why it isn't tried again
+	searched bool // it took the session's connection
+	resolved bool // the commit fence was asked
 }
 
 // prepareCall applies the leading options that pgx accepts among the

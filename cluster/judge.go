@@ -34,6 +34,7 @@ func (s *Session) ended(ctx context.Context, r *Rows) {
 	if r.err == nil {
 		s.lease.settle(health.BreakerSuccess)
 		p.node.finished(now, c, true)
+		s.remember(c, p.node, now, nil)
 		if c.riding {
 			s.endedByRide(ctx, r)
 		}
@@ -51,7 +52,7 @@ func (s *Session) ended(ctx context.Context, r *Rows) {
 		s.loseLease(final)
 	}
 	if c.fenced && OutcomeOf(final) == CommitSent {
-		r.err = s.resolve(r, final)
+		r.err, c.resolved = s.resolve(r, final), true
 		if s.lost == final {
 			s.lost = errors.Unwrap(final) // how the commit ended is no news of the session
 		}
@@ -62,6 +63,8 @@ func (s *Session) ended(ctx context.Context, r *Rows) {
 	if s.inTx && s.txErr == nil {
 		s.txErr, s.txDead = r.err, dead
 	}
+	s.remember(c, p.node, now, r.err)
+	s.attach(r.err)
 }
 
 // traced tells the configuration's tracer how the exchange ended.

@@ -20,7 +20,7 @@ func (c *Cluster) Ping(ctx context.Context) error {
 	var causes []error
 	began := time.Now()
 	for range c.nodes {
-		l, err := c.acquire(ctx, avoid, wish{})
+		l, err := c.acquire(ctx, avoid, wish{}, nil)
 		if err != nil {
 			return err
 		}

@@ -100,47 +100,67 @@ func verdictOf(err error) sqlstate.Verdict {
 // the session ready for it.
 func (s *Session) again(ctx context.Context, r *Rows, err error, t *tries) bool {
 	verdict, c, ended := verdictOf(err), &r.call, time.Now()
-	switch verdict.Retry {
-	case sqlstate.RetrySameSession:
-		if t.replanned || !s.lease.held() {
-			return false
-		}
-		t.replanned = true
+	if c.stop = s.mayTryAgain(ctx, c, verdict, err, t); c.stop != StopUnknown {
+		return false
+	}
+	if verdict.Retry == sqlstate.RetrySameSession {
 		if !s.replan(ctx, c) {
+			c.stop = StopFinal
 			return false
 		}
 		c.followed(err, ended, 0)
 		return true
-	case sqlstate.RetryFreshSession:
-		if t.renewed {
-			return false
-		}
-		t.renewed = true
-	case sqlstate.RetryFreshCredential:
-		if t.renewed || s.cluster.config.BeforeConnect == nil {
-			return false // there is no other credential
-		}
-		t.renewed = true
-	case sqlstate.RetryAnyNode, sqlstate.RetryOtherNode:
-	default:
+	}
+	var wait time.Duration
+	if wait, c.stop = t.next(ctx, ended, verdict.Retry != sqlstate.RetryAnyNode); c.stop != StopUnknown {
 		return false
 	}
-	if verdict.Kind == sqlstate.NotWritable {
-		// No node is asked twice: what none of them takes is no node's fault.
-		if t.declined++; t.declined >= len(s.cluster.nodes) {
-			return false
-		}
-	}
-	if !s.repeatable(ctx, c, err) {
-		return false
-	}
-	wait, stop := t.next(ctx, ended, verdict.Retry != sqlstate.RetryAnyNode)
-	if stop != StopUnknown || !pause(ctx, wait) {
+	if !pause(ctx, wait) {
+		c.stop = StopContext
 		return false
 	}
 	c.followed(err, ended, wait)
 	s.restart(verdict, r.phys.node)
 	return true
+}
+
+// mayTryAgain says why a failed attempt can't be followed by another one, or
+// StopUnknown if nothing but time and budget stand against it.
+func (s *Session) mayTryAgain(ctx context.Context, c *call, verdict sqlstate.Verdict, err error, t *tries) Stop {
+	switch verdict.Retry {
+	case sqlstate.RetrySameSession:
+		if t.replanned || !s.lease.held() {
+			return StopFinal
+		}
+		t.replanned = true
+		return StopUnknown
+	case sqlstate.RetryFreshSession:
+		if t.renewed {
+			return StopFinal
+		}
+		t.renewed = true
+	case sqlstate.RetryFreshCredential:
+		if t.renewed || s.cluster.config.BeforeConnect == nil {
+			return StopFinal // there is no other credential
+		}
+		t.renewed = true
+	case sqlstate.RetryAnyNode, sqlstate.RetryOtherNode:
+	default:
+		return StopFinal
+	}
+	if verdict.Kind == sqlstate.NotWritable {
+		// No node is asked twice: what none of them takes is no node's fault.
+		if t.declined++; t.declined >= len(s.cluster.nodes) {
+			return StopFinal
+		}
+	}
+	if s.repeatable(ctx, c, err) {
+		return StopUnknown
+	}
+	if OutcomeOf(err).SafeToRepeat() {
+		return StopScope
+	}
+	return StopFinal
 }
 
 // repeatable reports whether running the statement again is certain to apply

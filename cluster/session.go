@@ -38,6 +38,9 @@ type Session struct {
 	txErr    error  // its first error
 	txDead   bool   // it failed before it was open: nothing may run until its end
 
+	choice choice // how the server connection was chosen
+	last   trail  // of the last exchange
+
 	control stmtclass.Control // the command by which a statement has ended it
 	watch   *TxWatch          // whoever follows it; almost always nil
 }
@@ -93,7 +96,7 @@ func (s *Session) run(ctx context.Context, r *Rows) error {
 	}
 	r.call.mode = s.cluster.execMode
 	if err := s.prepareCall(ctx, &r.call); err != nil {
-		return s.refused(&r.call, err)
+		return s.conclude(&r.call, s.refused(&r.call, err))
 	}
 	tries := s.cluster.retrier.start()
 	var unknown *OutcomeUnknownError // an idempotent write's earlier attempt that may have been committed
@@ -110,7 +113,7 @@ func (s *Session) run(ctx context.Context, r *Rows) error {
 				// so it mustn't commit what comes after.
 				s.txErr, s.txDead = err, true
 			}
-			return r.call.stillUnknown(unknown, r.call.conclude(err))
+			return s.conclude(&r.call, r.call.stillUnknown(unknown, r.call.withEarlier(err)))
 		}
 		errors.As(err, &unknown)
 	}
@@ -148,7 +151,7 @@ func (s *Session) enter() error {
 func (s *Session) attempt(ctx context.Context, r *Rows) error {
 	c := &r.call
 	c.attempts++
-	c.sent, c.answered = false, 0
+	c.sent, c.answered, c.started, c.searched, c.resolved = false, 0, 0, !s.lease.held(), false
 	if err := s.ensureLease(ctx); err != nil {
 		return err
 	}
@@ -161,6 +164,7 @@ func (s *Session) attempt(ctx context.Context, r *Rows) error {
 	// The server's word counts: a statement may have ended the transaction.
 	c.inTx = s.begin != "" || r.phys.pc.TxStatus() != 'I'
 	c.first = s.inTx && s.begin != ""
+	c.scope = s.scopeOf(c)
 	s.open = r
 	err := r.phys.send(ctx, r)
 	s.begin = c.begin
@@ -302,7 +306,7 @@ func (s *Session) ensureLease(ctx context.Context) error {
 	if s.lease.held() {
 		return nil
 	}
-	l, err := s.cluster.acquire(ctx, s.avoid, s.wish)
+	l, err := s.cluster.acquire(ctx, s.avoid, s.wish, &s.choice)
 	if err != nil {
 		return err
 	}

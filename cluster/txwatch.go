@@ -124,7 +124,7 @@ func (e *ClosureError) Error() string {
 func (e *ClosureError) Unwrap() []error { return []error{e.First, e.Err} }
 
 // Verdict waits for the transaction's end and returns the error of the whole:
-// nil if and only if it was committed. ctx is the context of the attempt,
+// nil only if it was committed. ctx is the context of the attempt,
 // closure what the code in the transaction returned, and end the error of the
 // Commit or Rollback that followed.
 func (w *TxWatch) Verdict(ctx context.Context, closure, end error) error {

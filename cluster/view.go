@@ -1,6 +1,8 @@
 package cluster
 
 import (
+	"time"
+
 	"github.com/anywriter/anywriter/balancer"
 	"github.com/anywriter/anywriter/health"
 )
@@ -65,5 +67,85 @@ func (c *Cluster) roundComplete(v *view) bool {
 func (c *Cluster) settle() {
 	if c.settled.CompareAndSwap(false, true) {
 		close(c.firstRound)
+	}
+}
+
+// choice is how a session's server connection was chosen, for whoever asks for
+// an explanation. The zero value is no choice.
+type choice struct {
+	view     *view
+	index    int // of the chosen candidate in view; None if there was none
+	began    int64
+	hint     string
+	avoid    balancer.Set // of nodes
+	excluded balancer.Set // of candidates
+	renewed  bool         // a new connection of the same node was wished for
+	trace    balancer.Trace
+}
+
+// reason says why the node was chosen, completing "node: n, ...".
+func (ch *choice) reason(now bool) string {
+	switch {
+	case ch.view == nil:
+		return ""
+	case !now:
+		return "which the session has used before"
+	case ch.hint != "":
+		return "asked for by WithNode"
+	case ch.renewed:
+		return "for a new session where the last one had ended"
+	case ch.view.picks.Panic():
+		return ch.trace.Rule.String() + "; few nodes are well, so doubtful ones count, too"
+	default:
+		return ch.trace.Rule.String()
+	}
+}
+
+// candidates describes all nodes of the cluster as they were then.
+func (ch *choice) candidates(c *Cluster) []Candidate {
+	if ch.view == nil {
+		return nil
+	}
+	out := make([]Candidate, len(c.nodes))
+	for i, n := range c.nodes {
+		r := &ch.view.health.Reports[i]
+		out[i] = Candidate{Node: n.addr, State: r.State, Reason: r.Reason, Note: "another name of a node in the list"}
+		for k, candidate := range ch.view.nodes {
+			if candidate == n {
+				ch.describe(&out[i], n, k)
+			}
+		}
+	}
+	return out
+}
+
+// describe completes the description of the k-th candidate of the view.
+func (ch *choice) describe(x *Candidate, n *Node, k int) {
+	x.Chosen, x.Note = k == ch.index, ""
+	candidate := ch.view.picks.Candidate(k)
+	for _, d := range ch.trace.Drawn {
+		if ch.trace.Compared && !ch.renewed && d.Index == k {
+			x.Compared, x.InFlight = true, d.InFlight
+			x.Latency = time.Duration(d.LatencyMicros * float64(time.Microsecond))
+		}
+	}
+	switch {
+	case x.Chosen:
+	case ch.hint != "" && ch.hint != n.addr:
+		x.Note = "not asked for by WithNode"
+	case ch.avoid.Has(n.index):
+		x.Note = "left out, an earlier attempt had failed there"
+	case ch.excluded.Has(k):
+		x.Note = "left out, it gave no connection"
+	case candidate.State != balancer.State(x.State):
+		x.Note = "left out, it refuses this client"
+	case candidate.BreakerOpen && !ch.view.picks.Pickable(k):
+		x.Note = "left out, its breaker is open"
+	case !ch.view.picks.Pickable(k):
+		x.Note = "left out"
+	case x.Compared:
+		x.Note = "drawn as well"
+	default:
+		x.Note = "not drawn"
 	}
 }

@@ -25,7 +25,7 @@ func (c *classifier) opens() parenKind {
 		return parenCall
 	case name.kw == kwOperator:
 		// OPERATOR(schema.+) may be any function.
-		c.cmd.spoiled = true
+		c.cmd.spoil(WhyOperator, name.token)
 		return parenGroup
 	case name.kind == tokenWord && c.notCalled(name.kw, before):
 		return parenGroup
@@ -96,7 +96,7 @@ func (c *classifier) call() {
 			c.cmd.dirt |= DirtUnknownCall
 		}
 	}
-	c.cmd.spoiled = true
+	c.cmd.spoil(WhyCall, c.last[0].token)
 	switch string(name) {
 	case "set_config":
 		c.cmd.dirt |= DirtSetting

@@ -169,6 +169,10 @@ type Info struct {
 	// or MERGE, with or without WITH: it runs inside the transaction that it
 	// finds and can't end it, so other commands can be given the same fate.
 	DML bool
+	// Why says what the class was decided by; Word returns the word that it
+	// refers to.
+	Why                Why
+	wordStart, wordEnd uint32
 	// Malformed is true if the text ends inside a quote or comment, or holds a
 	// NUL. The server will refuse it; it is classed as a Write.
 	Malformed bool

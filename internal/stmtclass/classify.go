@@ -36,6 +36,10 @@ func (i Info) finish() Info {
 		// Several commands are one implicit transaction that could write
 		// anywhere in it.
 		i.Class, i.Control, i.DML = Write, ControlNone, false
+		i.Why, i.wordStart, i.wordEnd = WhySeveral, 0, 0
+		if i.Malformed {
+			i.Why = WhyMalformed
+		}
 	}
 	return i
 }
@@ -64,7 +68,10 @@ type seen struct {
 type command struct {
 	used    bool // at least one token
 	spoiled bool // can't be a Read any more
-	words   int  // words so far, up to a small bound
+	why     Why  // and the reason
+	culprit token
+	first   token // the first word
+	words   int   // words so far, up to a small bound
 	verb    keyword
 	second  keyword
 	toWord  bool // TO was seen (ROLLBACK TO)
@@ -114,7 +121,7 @@ func (c *classifier) take(t token) {
 func (c *classifier) word(s seen) {
 	switch c.cmd.words++; c.cmd.words {
 	case 1:
-		c.cmd.verb = s.kw
+		c.cmd.verb, c.cmd.first = s.kw, s.token
 	case 2:
 		c.cmd.second = s.kw
 	}
@@ -141,7 +148,7 @@ func (c *classifier) word(s seen) {
 		}
 	case kwUpdate, kwLock:
 		if before == kwFor {
-			c.cmd.spoiled = true
+			c.cmd.spoil(WhyLock, s.token)
 		}
 	case kwInto:
 		if before != kwInsert && before != kwMerge {
@@ -155,7 +162,7 @@ func (c *classifier) word(s seen) {
 		c.cmd.toWord = true
 	}
 	if s.kw.writes() {
-		c.cmd.spoiled = true
+		c.cmd.spoil(WhyWord, s.token)
 	}
 	c.routineBlock(s.kw, before)
 }
@@ -210,7 +217,7 @@ func (c *classifier) open() {
 	if c.depth < maxDepth {
 		c.parens[c.depth] = kind
 	} else {
-		c.cmd.spoiled = true
+		c.cmd.spoil(WhyParens, token{})
 	}
 	c.depth++
 	c.cmd.ctes &^= c.level()
@@ -219,7 +226,7 @@ func (c *classifier) open() {
 // close handles a closing parenthesis.
 func (c *classifier) close() {
 	if c.depth == 0 {
-		c.cmd.spoiled = true
+		c.cmd.spoil(WhyParens, token{})
 		return
 	}
 	c.depth--
@@ -235,6 +242,7 @@ func (c *classifier) endCommand() {
 		c.info.Commands++
 		class, control := c.judge()
 		c.info.Class, c.info.Control = class, control
+		c.explain(class)
 		c.info.Dirt |= c.cmd.dirt
 		c.info.ControlsTx = c.info.ControlsTx || control != ControlNone
 		c.info.EndsTx = c.info.EndsTx || control == ControlCommit || control == ControlRollback || control == ControlPrepare
