@@ -27,13 +27,20 @@ func start(t *testing.T, cfg simnode.Config) *simnode.Sim {
 
 func connect(t *testing.T, sim *simnode.Sim, node int) *pgx.Conn {
 	t.Helper()
-	cfg, err := pgx.ParseConfig("postgres://postgres@" + sim.Node(node).Addr() + "/postgres?sslmode=disable")
-	require.NoError(t, err)
-	cfg.DialFunc = sim.Dial
-	conn, err := pgx.ConnectConfig(context.Background(), cfg)
+	conn, err := open(sim, node)
 	require.NoError(t, err)
 	t.Cleanup(func() { _ = conn.Close(context.Background()) })
 	return conn
+}
+
+// open is connect for goroutines, which may not end the test. The caller closes.
+func open(sim *simnode.Sim, node int) (*pgx.Conn, error) {
+	cfg, err := pgx.ParseConfig("postgres://postgres@" + sim.Node(node).Addr() + "/postgres?sslmode=disable")
+	if err != nil {
+		return nil, err
+	}
+	cfg.DialFunc = sim.Dial
+	return pgx.ConnectConfig(context.Background(), cfg)
 }
 
 // writeThenRead writes on one node and reads it on all others.
