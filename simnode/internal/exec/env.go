@@ -24,6 +24,8 @@ type Env struct {
 	Sequences *sequence.Allocator
 	// Parser reads the text of column defaults. Nil parses without a cache.
 	Parser *parse.Parser
+	// classes is kept here so that a statement need not allocate it.
+	classes catalog.Classes
 }
 
 // notice sends a NOTICE.
@@ -51,7 +53,8 @@ func (e *Env) enter(ctx context.Context, tx *mvcc.Txn) (leave func()) {
 func (e *Env) values(r catalog.Reader) types.Env {
 	env := types.Env{Location: e.Location, Now: e.TxTime}
 	if r != nil {
-		env.Classes = e.Classes(r)
+		e.classes = e.Classes(r)
+		env.Classes = &e.classes
 	}
 	return env
 }
