@@ -19,7 +19,8 @@ func hintsOf(ctx context.Context) hints {
 
 // WithNode asks for one node by its address, as the DSN names it. It says where
 // a checkout begins: inside a transaction or a used session it has no effect.
-// If that node can't take the operation, the operation fails rather than going
+// Given to the beginning of a transaction it counts for the first statement. If
+// that node can't take the operation, the operation fails rather than going
 // elsewhere. The address of no node is an error of the operation.
 func WithNode(ctx context.Context, addr string) context.Context {
 	h := hintsOf(ctx)

@@ -35,6 +35,9 @@ func (s *Session) ended(ctx context.Context, r *Rows) {
 		s.lease.settle(health.BreakerSuccess)
 		p.node.finished(now, c, true)
 		s.remember(c, p.node, now, nil)
+		if s.txErr != nil && p.pc.TxStatus() == 'T' {
+			s.txErr = nil // ROLLBACK TO has healed it
+		}
 		if c.riding {
 			s.endedByRide(ctx, r)
 		}

@@ -33,6 +33,7 @@ type Session struct {
 	begin    string // its BEGIN, as long as that hasn't been sent
 	beginSQL string // the same, kept
 	readOnly bool   // it was begun as read-only
+	node     string // WithNode of its Begin
 	wrote    bool   // it may have changed something
 	over     *txEnd // its COMMIT has travelled with a statement
 	txErr    error  // its first error
@@ -186,7 +187,8 @@ func (s *Session) attempt(ctx context.Context, r *Rows) error {
 // Begin opens a transaction. Nothing is sent: BEGIN travels with the first
 // statement, so an error of BEGIN is that statement's, and an empty
 // transaction costs nothing. The context says to which RunTx or Retry the
-// transaction belongs, if to any; it isn't kept.
+// transaction belongs, if to any, and its WithNode counts for a first statement
+// that has none of its own; it isn't kept.
 func (s *Session) Begin(ctx context.Context, opts TxOptions) error {
 	switch {
 	case s.lost != nil:
@@ -199,6 +201,7 @@ func (s *Session) Begin(ctx context.Context, opts TxOptions) error {
 	}
 	s.beginSQL, s.readOnly = opts.sql(), opts.ReadOnly
 	s.inTx, s.begin, s.txErr, s.wrote = true, s.beginSQL, nil, false
+	s.node = hintsOf(ctx).node
 	s.watched(ctx)
 	return nil
 }
@@ -251,7 +254,7 @@ const rollbackTimeout = time.Second
 
 func (s *Session) endTx() {
 	s.inTx, s.begin, s.beginSQL, s.readOnly, s.txErr, s.txDead = false, "", "", false, nil, false
-	s.wrote, s.over, s.control = false, nil, stmtclass.ControlNone
+	s.node, s.wrote, s.over, s.control = "", false, nil, stmtclass.ControlNone
 }
 
 // TxError returns the first error of the open transaction, or nil.
@@ -305,6 +308,9 @@ func (s *Session) Node() string {
 func (s *Session) ensureLease(ctx context.Context) error {
 	if s.lease.held() {
 		return nil
+	}
+	if s.node != "" && hintsOf(ctx).node == "" {
+		ctx = WithNode(ctx, s.node)
 	}
 	l, err := s.cluster.acquire(ctx, s.avoid, s.wish, &s.choice)
 	if err != nil {

@@ -64,8 +64,8 @@ func (o *TxOptions) retry() *cluster.RetryOptions {
 // and leaves no goroutine behind that uses it. An error of a statement should be
 // returned, wrapped or not; one that fn hides, by returning nil or an error of
 // its own, isn't hidden from RunTx, which tries again if the first error of the
-// transaction allows it and never takes a transaction in which a statement has
-// failed for a success.
+// transaction allows it and never takes a transaction that the server has failed
+// for a success. ROLLBACK TO a savepoint heals a transaction.
 //
 // If fn returns an error, the transaction is rolled back and the error returned;
 // only if the transaction had failed for a retryable reason that fn's error

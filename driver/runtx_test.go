@@ -78,6 +78,44 @@ func TestErrorsThatAClosureHides(t *testing.T) {
 	checkIdle(t, db)
 }
 
+// ROLLBACK TO gives back what a failed statement spoiled: the transaction can be
+// committed, and an error that the closure returns afterwards is its own.
+func TestSavepointHeals(t *testing.T) {
+	db := open(t)
+	_, err := db.Exec("drop table if exists late_healed; create table late_healed (v int)")
+	require.NoError(t, err)
+	own := errors.New("business rule")
+	for _, returned := range []error{nil, own} {
+		failing(t, db, "healed", "40001")
+		runs := 0
+		err := driver.RunTx(t.Context(), db, nil, func(ctx context.Context, tx *sql.Tx) error {
+			runs++
+			for _, text := range []string{"insert into late_healed values (1)", "savepoint a"} {
+				if _, err := tx.ExecContext(ctx, text); err != nil {
+					return err
+				}
+			}
+			if _, err := tx.ExecContext(ctx, "insert into healed values (1)"); driver.OutcomeOf(err) != driver.DefinitelyAborted {
+				return errors.New("it must fail")
+			}
+			if _, err := tx.ExecContext(ctx, "rollback to a"); err != nil {
+				return err
+			}
+			return returned
+		})
+		require.Equal(t, 1, runs)
+		if returned != nil {
+			require.Same(t, own, err)
+		} else {
+			require.NoError(t, err)
+		}
+	}
+	var n int
+	require.NoError(t, db.QueryRow("select count(*) from late_healed").Scan(&n))
+	require.Equal(t, 1, n)
+	checkIdle(t, db)
+}
+
 // Two transactions that take row locks in opposite order: PostgreSQL ends one of
 // them by 40P01, and both are carried out in the end.
 func TestDeadlockIsRetried(t *testing.T) {

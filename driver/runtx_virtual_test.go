@@ -600,3 +600,32 @@ func TestRetryOfForeignTransactions(t *testing.T) {
 		require.Equal(t, 2, runs)
 	})
 }
+
+// WithNode of BeginTx counts for the first statement, unless that has its own.
+func TestNodeOfTransaction(t *testing.T) {
+	inVirtualTime(t, func(t *testing.T, l *ledger) {
+		where := func(begin, first context.Context) (node int) {
+			tx, err := l.db.BeginTx(begin, nil)
+			require.NoError(t, err)
+			defer func() { require.NoError(t, tx.Rollback()) }()
+			require.NoError(t, tx.QueryRowContext(first, "show simnode.node_id").Scan(&node))
+			return node
+		}
+		for node := 1; node <= 3; node++ {
+			require.Equal(t, node, where(l.at(t.Context(), node), t.Context()))
+			require.Equal(t, node, where(l.at(t.Context(), 4-node), l.at(t.Context(), node)))
+		}
+		conn, err := l.db.Conn(t.Context())
+		require.NoError(t, err)
+		tx, err := conn.BeginTx(l.at(t.Context(), 2), nil)
+		require.NoError(t, err)
+		require.NoError(t, tx.Rollback())
+		tx, err = conn.BeginTx(t.Context(), nil)
+		require.NoError(t, err)
+		_, err = tx.ExecContext(l.at(t.Context(), 3), "select 1")
+		require.NoError(t, err)
+		require.NoError(t, tx.Commit())
+		require.Equal(t, l.sim.Node(3).Addr(), explain(t, conn).Node, "the hint of a transaction ends with it")
+		require.NoError(t, conn.Close())
+	})
+}
