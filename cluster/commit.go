@@ -11,6 +11,7 @@ import (
 // or that nothing had been sent. After any error the transaction is over; the
 // error's outcome says what is known about it.
 func (s *Session) Commit(ctx context.Context) error {
+	s.committing()
 	w := s.ending()
 	if w == nil {
 		return s.commit(ctx)

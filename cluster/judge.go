@@ -28,9 +28,7 @@ func (s *Session) ended(ctx context.Context, r *Rows) {
 	now := time.Now()
 	s.noteDirt(p, c)
 	s.wrote = s.wrote || c.sent && !c.readOnly && c.info.Class == stmtclass.Write
-	if s.inTx && c.sent && c.info.EndsTx && (r.err == nil || c.info.Commands > 1) {
-		s.control = cmp.Or(c.info.Control, stmtclass.ControlCommit)
-	}
+	s.noteEnd(r)
 	if r.err == nil {
 		s.lease.settle(health.BreakerSuccess)
 		p.node.finished(now, c, true)
@@ -85,6 +83,18 @@ func (r *Rows) traced() {
 		return
 	}
 	r.span.End(r.tag, r.err)
+}
+
+// noteEnd remembers that a statement has ended its transaction, or may have.
+func (s *Session) noteEnd(r *Rows) {
+	c := &r.call
+	if !s.inTx || !c.sent || !c.info.EndsTx && !c.riding {
+		return
+	}
+	s.committing()
+	if !c.riding && (r.err == nil || c.info.Commands > 1) {
+		s.control = cmp.Or(c.info.Control, stmtclass.ControlCommit)
+	}
 }
 
 // mayBeStale reports whether a statement that failed so may have been prepared

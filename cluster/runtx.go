@@ -151,6 +151,11 @@ type loop struct {
 	cluster atomic.Pointer[Cluster] // of the first transaction that was begun in it
 	began   time.Time
 	made    int // attempts
+
+	// What was begun with the context of the attempt, RunTx's own apart, and how
+	// often a commit was asked for.
+	begun, commits atomic.Int64
+
 	pace    pacer
 	earlier []Attempt
 }
@@ -159,13 +164,28 @@ type loop struct {
 // over when it failed.
 func (l *loop) attempt(ctx context.Context, fn func(context.Context) error) (err error, timedOut bool) {
 	l.made++
-	if l.opts.AttemptTimeout <= 0 {
-		return fn(ctx), false
+	l.begun.Store(0)
+	l.commits.Store(0)
+	own := ctx
+	if l.opts.AttemptTimeout > 0 {
+		var cancel context.CancelFunc
+		own, cancel = context.WithTimeout(ctx, l.opts.AttemptTimeout)
+		defer cancel()
 	}
-	own, cancel := context.WithTimeout(ctx, l.opts.AttemptTimeout)
-	defer cancel()
 	err = fn(own)
-	return err, own.Err() != nil && ctx.Err() == nil
+	return l.known(own, err), own.Err() != nil && ctx.Err() == nil
+}
+
+// known adds to the bare error of a context that is over what is known of the
+// transactions that were begun with it: if nobody has asked for a commit, all of
+// them are undone.
+func (l *loop) known(ctx context.Context, err error) error {
+	over := ctx.Err()
+	if err == nil || over == nil || !errors.Is(err, over) || OutcomeOf(err) != Unknown ||
+		l.begun.Load() == 0 || l.commits.Load() > 0 {
+		return err
+	}
+	return &OpError{Outcome: DefinitelyAborted, Attempts: 1, Err: err}
 }
 
 // reasonOf returns the error that decides about another attempt.

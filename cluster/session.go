@@ -44,6 +44,7 @@ type Session struct {
 
 	control stmtclass.Control // the command by which a statement has ended it
 	watch   *TxWatch          // whoever follows it; almost always nil
+	loop    *loop             // the Retry in whose function it was begun; the same
 }
 
 // NewSession returns a session that holds nothing yet.
@@ -254,7 +255,7 @@ const rollbackTimeout = time.Second
 
 func (s *Session) endTx() {
 	s.inTx, s.begin, s.beginSQL, s.readOnly, s.txErr, s.txDead = false, "", "", false, nil, false
-	s.node, s.wrote, s.over, s.control = "", false, nil, stmtclass.ControlNone
+	s.node, s.wrote, s.over, s.control, s.loop = "", false, nil, stmtclass.ControlNone, nil
 }
 
 // TxError returns the first error of the open transaction, or nil.
@@ -279,6 +280,7 @@ func (s *Session) Conn(ctx context.Context) (*pgx.Conn, error) {
 		return nil, err
 	}
 	p := s.lease.phys
+	s.committing() // that may be done on the connection itself
 	s.used, s.dirty, s.wrote, p.prepared = true, true, true, true
 	if s.begin == "" {
 		return p.conn, nil

@@ -13,7 +13,7 @@ import (
 // that code says. It is what RunTx, here and in package driver, is built on.
 type TxWatch struct {
 	loop   *loop // nil outside of Retry
-	follow bool  // the transaction is of interest, not just its cluster
+	follow bool  // one transaction is of interest, and not all that are begun
 
 	begun bool
 	over  chan struct{} // closed when the transaction has ended
@@ -58,8 +58,21 @@ func (s *Session) watched(ctx context.Context) {
 	if w.loop != nil {
 		w.loop.cluster.CompareAndSwap(nil, s.cluster)
 	}
-	if w.follow && !w.begun {
+	switch {
+	case !w.follow:
+		w.loop.begun.Add(1)
+		s.loop = w.loop
+	case !w.begun:
 		w.begun, s.watch = true, w
+	}
+}
+
+// committing tells the Retry whose function has begun the transaction, if that
+// is so, that it may be committed from now on.
+func (s *Session) committing() {
+	if s.loop != nil {
+		s.loop.commits.Add(1)
+		s.loop = nil
 	}
 }
 
@@ -178,6 +191,8 @@ func (w *TxWatch) rolledBack(ctx context.Context, closure error) error {
 		return &OpError{Node: w.node, Outcome: DefinitelyAborted, Attempts: 1, Err: ctx.Err()}
 	case closure == nil:
 		return &OpError{Node: w.node, Outcome: DefinitelyAborted, Attempts: 1, Err: withReason(ErrTxEnded, errRolledBack)}
+	case OutcomeOf(first) == CommitSent && OutcomeOf(closure) != CommitSent: // a COMMIT as text
+		return &ClosureError{First: first, Err: closure}
 	case hides(closure, first):
 		return &ClosureError{First: first, Err: closure}
 	case OutcomeOf(closure) == Unknown && ctx.Err() != nil && errors.Is(closure, ctx.Err()):

@@ -76,6 +76,8 @@ func TestVerdict(t *testing.T) {
 		"time over, closure says nothing":          {set: rolledBack(nil), over: true, outcome: DefinitelyAborted, again: true, is: []error{context.DeadlineExceeded}},
 		"time over in a statement, hidden":         {set: rolledBack(late), over: true, closure: boom, outcome: DefinitelyAborted, again: true, is: []error{context.DeadlineExceeded, boom}},
 		"time over, closure fails otherwise":       {set: rolledBack(nil), over: true, closure: boom, outcome: Unknown, same: boom},
+		"COMMIT as text got no answer, hidden":     {set: rolledBack(unknown), over: true, closure: context.DeadlineExceeded, outcome: CommitSent, is: []error{unknown}},
+		"COMMIT as text got no answer, swallowed":  {set: rolledBack(unknown), over: true, outcome: CommitSent, is: []error{unknown}},
 		"ended by COMMIT as text":                  {set: byText(stmtclass.ControlCommit, endCommitted), outcome: CommitSent, is: []error{ErrTxEnded}},
 		"ended by COMMIT as text, then a conflict": {set: byText(stmtclass.ControlCommit, endRolledBack), closure: conflict, outcome: CommitSent, is: []error{ErrTxEnded, conflict}},
 		"ended by ROLLBACK as text":                {set: byText(stmtclass.ControlRollback, endCommitted), outcome: DefinitelyAborted, is: []error{ErrTxEnded}},

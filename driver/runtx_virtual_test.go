@@ -574,6 +574,39 @@ func TestRetryOfForeignTransactions(t *testing.T) {
 		require.Equal(t, 3, runs)
 		require.Equal(t, 101, l.total())
 
+		// A bare error of the attempt's context is enough if nobody has asked for a
+		// commit.
+		for name, c := range map[string]struct {
+			end  func(tx *sql.Tx) error
+			runs int
+			out  driver.Outcome
+		}{
+			"open":        {func(*sql.Tx) error { return nil }, 2, driver.Committed},
+			"rolled back": {func(tx *sql.Tx) error { return tx.Rollback() }, 2, driver.Committed},
+			"committed":   {func(tx *sql.Tx) error { return tx.Commit() }, 1, driver.Unknown},
+			"committed by a statement": {func(tx *sql.Tx) error {
+				_, err := tx.ExecContext(t.Context(), "commit")
+				return err
+			}, 1, driver.Unknown},
+			"committed by the last statement": {func(tx *sql.Tx) error {
+				return add(driver.WithCommit(t.Context()), tx, 0)
+			}, 1, driver.Unknown},
+		} {
+			runs = 0
+			err = driver.Retry(t.Context(), &driver.TxOptions{AttemptTimeout: 50 * time.Millisecond}, func(ctx context.Context) error {
+				if runs++; runs > 1 {
+					return nil
+				}
+				tx, err := l.db.BeginTx(l.at(ctx, 1), nil)
+				require.NoError(t, err)
+				require.NoError(t, add(ctx, tx, 0))
+				require.NoError(t, c.end(tx))
+				<-ctx.Done()
+				return fmt.Errorf("orm: %w", ctx.Err())
+			})
+			require.Equal(t, []any{c.runs, c.out}, []any{runs, driver.OutcomeOf(err)}, "%s: %v", name, err)
+		}
+
 		// Its limits are those of RunTx, the cluster's budget and waits included.
 		retries := clusterOf(t, l.db).Stats().Nodes[0].Retries
 		runs = 0
