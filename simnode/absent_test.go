@@ -40,6 +40,9 @@ func TestAbsentIsNamed(t *testing.T) {
 		"date_trunc('day', now())", "date_trunc('day', now(), 'UTC')", "extract(epoch from now())", "to_char(1, '9')", "to_char(now(), 'YYYY')",
 		"1 << 2", "1 # 2", "'a' ~ 'b'", "true + false", "1 + true", "'a'::text + 1", "'a'::text * 2", "-'a'::text", "-true", "@ -1", "|/ 4",
 		"true || false", "1 || 2", "'a' || 1", "'a'::bytea || 'b'::bytea", "'a'::bytea || 'b'::text", "gen_random_uuid() + 1",
+		"interval('1 day'::text)", "int4range('[1,2)')", "isfinite(now())", "to_tsvector('a')",
+		"width_bucket(1, 2, 3, 4)", "regexp_replace('a', 'b', 'c')", "regexp_replace(1, 2, 3)", "json_typeof(1)", "pg_typeof(1)",
+		"1 && 2", "now() <-> now()", "1 -> 2", "'a'::text -> 'b'",
 		"nosuch(1)", "1 nosuch 2", "pg_catalog.nosuch()", "array_agg(1)", "string_agg('a', ',')", "json_build_object('a', 1)", "random(1)",
 	} {
 		_, refusal := real.Exec(t.Context(), "select "+call)

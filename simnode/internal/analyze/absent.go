@@ -4,6 +4,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 
 	"github.com/anywriter/anywriter/simnode/internal/builtin"
 	"github.com/anywriter/anywriter/simnode/internal/sqlerr"
@@ -38,14 +39,14 @@ func intervalToo(name string, inputs []types.OID) bool {
 	return false
 }
 
-// unsupportedOperator is 0A000 for an operator that PostgreSQL has; nil for one that
-// it lacks too.
+// unsupportedOperator is 0A000 for an operator that PostgreSQL has for these
+// operands; nil for one that it lacks too.
 func unsupportedOperator(name string, candidates []*builtin.Operator, inputs []types.OID, position int32) error {
-	if len(candidates) == 0 && isPostgresOperator(name) {
-		return sqlerr.Unsupported("operator " + name).At(position)
-	}
-	if !postgresAccepts(postgresOperatorSignatures, name, inputs) {
+	if !postgresOperators().accepts(name, inputs) {
 		return nil
+	}
+	if len(candidates) == 0 {
+		return sqlerr.Unsupported("operator " + name).At(position)
 	}
 	if len(inputs) == 2 && (name == "+" || name == "-") {
 		if err := unsupportedOperand(name, inputs[0], inputs[1], position); err != nil {
@@ -53,6 +54,18 @@ func unsupportedOperator(name string, candidates []*builtin.Operator, inputs []t
 		}
 	}
 	return sqlerr.Unsupported("operator " + operatorText(name, inputs)).At(position)
+}
+
+// unsupportedFunction is the same for a call of a function or an aggregate.
+func unsupportedFunction(name string, inputs []types.OID, position int32) error {
+	switch {
+	case !postgresFunctions().accepts(name, inputs):
+		return nil
+	case builtin.Functions(name) == nil && builtin.Aggregates(name) == nil:
+		return sqlerr.Unsupported("function " + name).At(position)
+	default:
+		return sqlerr.Unsupported("function " + callText(name, inputs)).At(position)
+	}
 }
 
 // unsupportedOperand names the type that + or - would need.
@@ -67,32 +80,34 @@ func unsupportedOperand(name string, l, r types.OID, position int32) error {
 	return nil
 }
 
-// isPostgresFunction reports whether PostgreSQL has a function of that name.
-func isPostgresFunction(name string) bool {
-	return name != "" && strings.Contains(postgresFunctions, " "+name+" ")
-}
+// signatureTable has, for each name, the signatures of PostgreSQL 15 between bars,
+// each a list of type OIDs; a star repeats the type before it. As generated, a line
+// is a name, a space, and that.
+type signatureTable map[string]string
 
-func isPostgresOperator(name string) bool {
-	switch name {
-	case "<<", ">>", "|/", "||/", "@", "~", "!~", "~*", "!~*", "&", "|", "#", "^", "^@", "~<~", "~<=~", "~>~",
-		"~>=~", "@>", "<@", "&&", "&<", "&>", "-|-", "<->", "->", "->>", "#>", "#>>", "?", "?|", "?&", "@?", "@@",
-		"@@@", "#-", "<<=", ">>=", "<<|", "|>>", "&<|", "|&>", "~=", "!!", "*=", "*<>", "*<", "*>", "*<=", "*>=":
-		return true
+var (
+	postgresFunctions = sync.OnceValue(func() signatureTable { return signaturesByName(postgresFunctionSignatures) })
+	postgresOperators = sync.OnceValue(func() signatureTable { return signaturesByName(postgresOperatorSignatures) })
+)
+
+func signaturesByName(lines string) signatureTable {
+	table := signatureTable{}
+	for line := range strings.Lines(lines) {
+		if name, signatures, ok := strings.Cut(strings.TrimSuffix(line, "\n"), " "); ok {
+			table[name] = signatures
+		}
 	}
-	return false
+	return table
 }
 
-// postgresAccepts reports whether PostgreSQL 15 has a function or operator of that
-// name which takes the input types as they are or by implicit casts. A table is
-// one line per name: the name, a space, and the signatures between bars, each a
-// list of type OIDs; a star repeats the type before it.
-func postgresAccepts(table, name string, inputs []types.OID) bool {
-	_, rest, found := strings.Cut(table, "\n"+name+" ")
+// accepts reports whether PostgreSQL has a function or operator of that name which
+// takes the input types as they are or by implicit casts.
+func (t signatureTable) accepts(name string, inputs []types.OID) bool {
+	signatures, found := t[name]
 	if !found {
 		return false
 	}
-	line, _, _ := strings.Cut(rest, "\n")
-	for _, signature := range strings.Split(line, "|") {
+	for signature := range strings.SplitSeq(signatures, "|") {
 		if signatureFits(signature, inputs) {
 			return true
 		}
@@ -116,7 +131,7 @@ func prefersText(name string, inputs, chosen []types.OID) bool {
 		}
 		asText := slices.Clone(inputs)
 		asText[i] = types.Text
-		if postgresAccepts(postgresFunctionSignatures, name, asText) {
+		if postgresFunctions().accepts(name, asText) {
 			return true
 		}
 	}
@@ -135,7 +150,7 @@ func signatureFits(signature string, inputs []types.OID) bool {
 		return false
 	}
 	for i, in := range inputs {
-		if in != types.Unknown && !takesAnything(params[i]) &&
+		if in != types.Unknown && !takesPolymorphic(params[i], in) &&
 			!strings.Contains(postgresImplicitCasts, " "+strconv.FormatUint(uint64(in), 10)+">"+params[i]+" ") {
 			return false
 		}
@@ -143,12 +158,16 @@ func signatureFits(signature string, inputs []types.OID) bool {
 	return true
 }
 
-// takesAnything reports whether a parameter takes every type that is no array:
-// anyelement, anynonarray, any, anycompatible and anycompatiblenonarray.
-func takesAnything(param string) bool {
+// takesPolymorphic reports whether a parameter of a polymorphic type takes a type
+// of the cluster, whose only array is int2vector.
+func takesPolymorphic(param string, in types.OID) bool {
 	switch param {
-	case "2283", "2776", "2276", "5077", "5079":
+	case "2283", "2276", "5077": // anyelement, any, anycompatible
 		return true
+	case "2776", "5079": // anynonarray, anycompatiblenonarray
+		return in != types.Int2Vector
+	case "2277", "5078": // anyarray, anycompatiblearray
+		return in == types.Int2Vector
 	default:
 		return false
 	}

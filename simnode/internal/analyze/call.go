@@ -97,10 +97,6 @@ func (s *scope) noFunction(e *ast.Func, inputs []types.OID) error {
 			return at(err, e.Position())
 		}
 	}
-	ours := builtin.Functions(e.Name) != nil || builtin.Aggregates(e.Name) != nil
-	if !ours && isPostgresFunction(e.Name) {
-		return sqlerr.Unsupported("function " + e.Name).At(e.Position())
-	}
 	if inputs == nil {
 		args, err := s.exprs(e.Args)
 		if err != nil {
@@ -110,8 +106,13 @@ func (s *scope) noFunction(e *ast.Func, inputs []types.OID) error {
 			inputs = append(inputs, x.Type())
 		}
 	}
-	if (e.Schema == "" || e.Schema == catalog.SchemaCatalog) && postgresAccepts(postgresFunctionSignatures, e.Name, inputs) {
-		return sqlerr.Unsupported("function " + callText(e.Name, inputs)).At(e.Position())
+	if e.Schema == "" || e.Schema == catalog.SchemaCatalog {
+		if err := unsupportedFunction(e.Name, inputs, e.Position()); err != nil {
+			return err
+		}
+		if len(inputs) == 1 && isPostgresType(e.Name) { // a cast written as a call
+			return sqlerr.Unsupported("type " + e.Name).At(e.Position())
+		}
 	}
 	name := e.Name
 	if e.Schema != "" {

@@ -1,6 +1,7 @@
 package analyze
 
 import (
+	"slices"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -55,13 +56,20 @@ func TestOperatorTakesUnknownForTheOtherSide(t *testing.T) {
 // Every operator and function here is one of PostgreSQL's, so that nothing is
 // called unsupported that is there.
 func TestNamesOfPostgreSQL(t *testing.T) {
-	require.True(t, isPostgresFunction("date_trunc"))
-	require.False(t, isPostgresFunction("trunc_date"))
-	require.False(t, isPostgresFunction(""))
-	for _, name := range []string{"abs", "now", "count", "sum", "lower", "nextval"} {
-		require.True(t, isPostgresFunction(name), name)
-		require.True(t, builtin.Functions(name) != nil || builtin.Aggregates(name) != nil, name)
+	operators, functions := builtin.Names()
+	for _, name := range operators {
+		_, ok := postgresOperators()[name]
+		require.True(t, ok, name)
 	}
+	keywords := []string{"current_catalog", "current_role", "session_user", "user"} // calls only by the grammar
+	for _, name := range functions {
+		_, ok := postgresFunctions()[name]
+		require.True(t, ok || slices.Contains(keywords, name), name)
+	}
+	require.True(t, postgresFunctions().accepts("date_trunc", []types.OID{types.Text, types.Timestamptz}))
+	require.False(t, postgresFunctions().accepts("date_trunc", []types.OID{types.Timestamptz, types.Text}))
+	require.False(t, postgresFunctions().accepts("trunc_date", nil))
+	require.False(t, postgresFunctions().accepts("", nil))
 }
 
 func TestExpandVariadic(t *testing.T) {

@@ -13,7 +13,6 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/anywriter/anywriter/internal/pgtest"
-	"github.com/anywriter/anywriter/simnode/internal/builtin"
 	"github.com/anywriter/anywriter/simnode/internal/types"
 )
 
@@ -27,23 +26,22 @@ func TestSignatures(t *testing.T) {
 	conn, err := pgx.Connect(t.Context(), server.DSN())
 	require.NoError(t, err)
 	defer conn.Close(context.Background())
-	operators, functions := builtin.Names()
 	sources := []types.OID{
 		types.Bool, types.Bytea, types.Name, types.Int8, types.Int2, types.Int4, types.Text, types.OidOID, types.Float8,
 		types.Varchar, types.DateOID, types.Timestamptz, types.Numeric, types.UUID, types.CharOID, types.RegclassOID,
+		types.Int2Vector, types.NodeTree,
 	}
 	var b strings.Builder
 	b.WriteString("// Code generated from pg_proc, pg_operator and pg_cast of PostgreSQL 15; DO NOT EDIT.\n\npackage analyze\n\n")
-	b.WriteString("// postgresFunctionSignatures has the functions and aggregates of which the cluster\n// has some, with all signatures that PostgreSQL has; see postgresAccepts.\n")
+	b.WriteString("// postgresFunctionSignatures has all functions and aggregates with all their\n// signatures; see signatureTable.\n")
 	fmt.Fprintf(&b, "const postgresFunctionSignatures = `\n%s`\n\n", signatures(t, conn, `
-		select proname::text, array_to_string(proargtypes::oid[], ','), pronargdefaults, provariadic <> 0 and provariadic <> 2276,
-			coalesce((select typelem from pg_type where oid = proargtypes[pronargs - 1]), 0)
-		from pg_proc where pronamespace = 'pg_catalog'::regnamespace and proname = any($1)
-		and not 'internal'::regtype = any(proargtypes) order by 1, 2`, functions))
+		select proname::text, array_to_string(proargtypes::oid[], ','), pronargdefaults, provariadic <> 0, provariadic
+		from pg_proc where pronamespace = 'pg_catalog'::regnamespace
+		order by 1, 2`))
 	b.WriteString("// postgresOperatorSignatures has the same of operators; a prefix operator takes one\n// type.\n")
 	fmt.Fprintf(&b, "const postgresOperatorSignatures = `\n%s`\n\n", signatures(t, conn, `
 		select oprname::text, concat_ws(',', nullif(oprleft, 0), oprright), 0::int2, false, 0::oid
-		from pg_operator where oprnamespace = 'pg_catalog'::regnamespace and oprname = any($1) order by 1, 2`, operators))
+		from pg_operator where oprnamespace = 'pg_catalog'::regnamespace order by 1, 2`))
 	b.WriteString("// postgresImplicitCasts has, for each type of the cluster, the types that a value of\n// it is taken for without being asked, itself first: from>to.\n")
 	fmt.Fprintf(&b, "const postgresImplicitCasts = \" %s \"\n", implicitCasts(t, conn, sources))
 	if *update {
@@ -55,8 +53,8 @@ func TestSignatures(t *testing.T) {
 }
 
 // signatures renders the lines of a table.
-func signatures(t *testing.T, conn *pgx.Conn, query string, names []string) string {
-	rows, err := conn.Query(t.Context(), query, names)
+func signatures(t *testing.T, conn *pgx.Conn, query string) string {
+	rows, err := conn.Query(t.Context(), query)
 	require.NoError(t, err)
 	byName := map[string][]string{}
 	for rows.Next() {
