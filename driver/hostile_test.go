@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"database/sql"
+	"errors"
 	"fmt"
 	"runtime/debug"
 	"strings"
@@ -324,16 +325,24 @@ func TestContextEndsAtEveryWait(t *testing.T) {
 		$$ begin raise exception 'again' using errcode = '40001'; end $$;
 		create trigger always before insert on awaited for each row execute function always()`)
 	require.NoError(t, err)
-	ctx, cancel := context.WithTimeout(background, 400*time.Millisecond)
-	defer cancel()
-	began := time.Now()
-	_, err = db.ExecContext(ctx, "insert into awaited values (2)")
 	var op *driver.OpError
+	for range 10 {
+		ctx, cancel := context.WithTimeout(background, 400*time.Millisecond)
+		began := time.Now()
+		_, err = db.ExecContext(ctx, "insert into awaited values (2)")
+		cancel()
+		require.Less(t, time.Since(began), time.Second)
+		var unknown *driver.OutcomeUnknownError
+		if !errors.As(err, &unknown) {
+			break
+		}
+		// On a slow machine the deadline may pass while an attempt is under way.
+		require.ErrorIs(t, err, context.DeadlineExceeded)
+	}
 	require.ErrorAs(t, err, &op)
 	require.Equal(t, "40001", op.SQLState)
 	require.Equal(t, driver.DefinitelyAborted, op.Outcome)
 	require.Greater(t, op.Attempts, 2)
-	require.Less(t, time.Since(began), time.Second)
 	var n int
 	require.NoError(t, db.QueryRow("select count(*) from awaited").Scan(&n))
 	require.Equal(t, health.Up, clusterOf(t, db).Stats().Nodes[0].State, "no deadline of a caller is a node's fault")
