@@ -87,7 +87,7 @@ func (p *physical) send(ctx context.Context, r *Rows) error {
 	c := &r.call
 	c.sent = false
 	entry := p.stmts.Get(c.sql)
-	c.cached = entry != nil && (c.mode == pgx.QueryExecModeCacheStatement || c.mode == pgx.QueryExecModeCacheDescribe)
+	c.cached = entry != nil && c.caches()
 	if entry != nil && c.mode == pgx.QueryExecModeCacheStatement {
 		c.classified(entry.Info)
 		return p.sendDescribed(p.traced(ctx, r), r, c, entry)
@@ -133,7 +133,6 @@ func (p *physical) lookup(ctx context.Context, c *call, entry *stmtcache.Entry) 
 	if c.cached && entry != nil {
 		return entry, nil
 	}
-	keep := c.mode == pgx.QueryExecModeCacheStatement || c.mode == pgx.QueryExecModeCacheDescribe
 	named := c.mode == pgx.QueryExecModeCacheStatement && p.stmts.Capacity() > 0
 	entry, err := p.describe(ctx, c.sql, c.begin, named)
 	if err == nil || !p.pc.IsClosed() && p.pc.TxStatus() != 'I' {
@@ -143,7 +142,7 @@ func (p *physical) lookup(ctx context.Context, c *call, entry *stmtcache.Entry) 
 		return nil, err
 	}
 	entry.Info = c.info
-	if keep && p.stmts.Capacity() > 0 {
+	if c.caches() && p.stmts.Capacity() > 0 {
 		p.stmts.Put(c.sql, entry)
 	}
 	return entry, nil
@@ -201,6 +200,11 @@ func (p *physical) sendUndescribed(ctx context.Context, r *Rows, c *call) error 
 	})
 }
 
+// caches reports whether the mode keeps descriptions.
+func (c *call) caches() bool {
+	return c.mode == pgx.QueryExecModeCacheStatement || c.mode == pgx.QueryExecModeCacheDescribe
+}
+
 // mayReplan reports whether the statement may be described anew and run again if
 // it fails because of what its cached description says: nothing has run before
 // it in its transaction.
@@ -235,7 +239,7 @@ func (p *physical) pipelined(ctx context.Context, r *Rows, c *call, queue func(*
 	}
 	if begin {
 		c.begin = ""
-		err := readBegin(pipe)
+		_, err := nextTag(pipe)
 		span.EndCommand("BEGIN", err)
 		if err != nil {
 			return abandon(pipe, err)
@@ -249,14 +253,13 @@ func (p *physical) pipelined(ctx context.Context, r *Rows, c *call, queue func(*
 	return nil
 }
 
-// readBegin reads the answer to BEGIN.
-func readBegin(pipe *pgconn.Pipeline) error {
-	began, err := nextResult(pipe)
+// nextTag reads the next result of a pipeline to its end, for its command tag.
+func nextTag(pipe *pgconn.Pipeline) (pgconn.CommandTag, error) {
+	rr, err := nextResult(pipe)
 	if err != nil {
-		return err
+		return pgconn.CommandTag{}, err
 	}
-	_, err = began.Close()
-	return err
+	return rr.Close()
 }
 
 // nextResult returns the result of the next command of a pipeline.

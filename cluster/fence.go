@@ -128,11 +128,8 @@ func readCommit(pipe *pgconn.Pipeline, c *call) error {
 	}
 	var tag pgconn.CommandTag
 	for range commands {
-		rr, err := nextResult(pipe)
-		if err != nil {
-			return err
-		}
-		if tag, err = rr.Close(); err != nil {
+		var err error
+		if tag, err = nextTag(pipe); err != nil {
 			return err
 		}
 	}
