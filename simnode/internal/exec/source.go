@@ -45,19 +45,22 @@ func (s *catalogSource) rows(ctx context.Context, tx *mvcc.Txn, f *frame, yield 
 		if i%checkEvery == checkEvery-1 && ctx.Err() != nil {
 			return context.Cause(ctx)
 		}
-		f.row = row
-		ok, err := test(s.where, f)
-		if err != nil {
-			return err
-		}
-		if !ok {
-			continue
-		}
-		if more, err := yield("", row); err != nil || !more {
+		if more, err := f.offer(row, s.where, yield); err != nil || !more {
 			return err
 		}
 	}
 	return nil
+}
+
+// offer yields a row that has no key if it passes the condition, and reports
+// whether more rows are wanted.
+func (f *frame) offer(row types.Row, where eval, yield func(message.Key, types.Row) (bool, error)) (more bool, err error) {
+	f.row = row
+	ok, err := test(where, f)
+	if err != nil || !ok {
+		return true, err
+	}
+	return yield("", row)
 }
 
 // valuesSource is VALUES, and with one empty row a query without FROM.
@@ -75,15 +78,7 @@ func (s *valuesSource) rows(ctx context.Context, _ *mvcc.Txn, f *frame, yield fu
 		if err != nil {
 			return err
 		}
-		f.row = row
-		ok, err := test(s.where, f)
-		if err != nil {
-			return err
-		}
-		if !ok {
-			continue
-		}
-		if more, err := yield("", row); err != nil || !more {
+		if more, err := f.offer(row, s.where, yield); err != nil || !more {
 			return err
 		}
 	}
