@@ -19,6 +19,12 @@ type counters struct {
 type Stats struct {
 	// Leases is the number of server connections in use.
 	Leases int
+	// Stalls counts the times that this process itself was found to have stood
+	// still, so that nodes were given more time to answer; LastStall is when that
+	// was last noticed, zero for never. A client that stalls often is short of
+	// CPU, and finds sick nodes later.
+	Stalls    int64
+	LastStall time.Time
 	// Nodes are in the order of the DSN.
 	Nodes []NodeStats
 }
@@ -58,7 +64,10 @@ type NodeStats struct {
 // Stats returns a snapshot. It may be called at any time, also after Close.
 func (c *Cluster) Stats() Stats {
 	v := c.view.Load()
-	out := Stats{Leases: c.Leases(), Nodes: make([]NodeStats, len(c.nodes))}
+	out := Stats{
+		Leases: c.Leases(), Stalls: int64(v.health.Stalls), LastStall: v.health.LastStall,
+		Nodes: make([]NodeStats, len(c.nodes)),
+	}
 	for i, n := range c.nodes {
 		out.Nodes[i] = n.stats(v.health.Reports[i])
 	}

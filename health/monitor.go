@@ -23,6 +23,7 @@ type Monitor struct {
 	nodes   []*watched
 	rand    *rand.Rand
 	grace   time.Time // silences are counted from here at the earliest
+	stalls  uint64    // times that grace was granted
 	expects time.Time // when the goroutine should wake up
 	life    time.Time // the last byte from any node
 	dirty   bool
@@ -137,8 +138,15 @@ func (m *Monitor) end() {
 // the process stood still, and what looks like a silence is our own.
 func (m *Monitor) noticeStall(now time.Time) {
 	if now.Sub(m.expects) > stallLimit {
-		m.grace = now
+		m.forgive(now)
 	}
+}
+
+// forgive counts all silences from now on.
+func (m *Monitor) forgive(now time.Time) {
+	m.grace = now
+	m.stalls++
+	m.dirty = true
 }
 
 // noticeLife grants every node a fresh start when all of them were silent and
@@ -151,7 +159,7 @@ func (m *Monitor) noticeLife(now time.Time) {
 		usual = max(usual, w.detector.SuspectAfter())
 	}
 	if !m.life.IsZero() && newest.Sub(m.life) > m.cfg.ProbeInterval+usual {
-		m.grace = now
+		m.forgive(now)
 	}
 	m.life = newest
 }
@@ -321,7 +329,10 @@ func (m *Monitor) publish(now time.Time) {
 	}
 	m.dirty = false
 	old := m.view.Load()
-	v := &View{Reports: make([]Report, len(m.nodes)), superseded: make(chan struct{})}
+	v := &View{
+		Reports: make([]Report, len(m.nodes)), Stalls: m.stalls, LastStall: m.grace,
+		superseded: make(chan struct{}),
+	}
 	for i, w := range m.nodes {
 		v.Reports[i] = w.report(now)
 	}

@@ -519,6 +519,9 @@ func TestStalledClientBlamesNobody(t *testing.T) {
 		m.noticeStall(now)
 		m.advance(now)
 		assert.Equal(t, []State{Up, Up, Up}, states(m))
+		m.publish(now)
+		assert.Equal(t, uint64(1), m.View().Stalls)
+		assert.Equal(t, now, m.View().LastStall)
 		m.advance(now.Add(SuspectFloor - time.Millisecond))
 		assert.Equal(t, []State{Up, Up, Up}, states(m))
 	})
@@ -528,6 +531,9 @@ func TestStalledClientBlamesNobody(t *testing.T) {
 		m.expects = now
 		m.noticeStall(now)
 		m.advance(now)
+		m.publish(now)
+		assert.Zero(t, m.View().Stalls)
+		assert.True(t, m.View().LastStall.IsZero())
 		assert.Equal(t, []State{Down, Down, Down}, states(m), "the control: without a stall the silence counts")
 	})
 }
