@@ -84,6 +84,23 @@ func Open(ctx context.Context, opts Options) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
+	s, err := open(ctx, tmpl, opts, func(_ context.Context, dir string) error {
+		if err := tmpl.copyTo(dir); err != nil {
+			return fmt.Errorf("copy the template: %w", err)
+		}
+		return nil
+	})
+	if err != nil || opts.Password == "" {
+		return s, err
+	}
+	if err := s.setPassword(ctx); err != nil {
+		return nil, errors.Join(err, s.Close())
+	}
+	return s, nil
+}
+
+// open starts a server whose data folder fill makes.
+func open(ctx context.Context, tmpl *template, opts Options, fill func(context.Context, string) error) (*Server, error) {
 	root, err := makeRoot(tmpl.owner)
 	if err != nil {
 		return nil, err
@@ -92,24 +109,20 @@ func Open(ctx context.Context, opts Options) (*Server, error) {
 	if s.watchdog, err = startWatchdog(root); err != nil {
 		return nil, errors.Join(err, os.RemoveAll(root))
 	}
-	if err = s.create(ctx); err != nil {
+	if err = s.create(ctx, fill); err != nil {
 		return nil, errors.Join(err, s.Close())
 	}
 	return s, nil
 }
 
-func (s *Server) create(ctx context.Context) error {
-	if err := s.tmpl.copyTo(s.dataDir()); err != nil {
-		return fmt.Errorf("copy the template: %w", err)
+func (s *Server) create(ctx context.Context, fill func(context.Context, string) error) error {
+	err := fill(ctx, s.dataDir())
+	if err == nil {
+		err = s.writeHBA()
 	}
-	hba := "local all all trust\nhost all all 127.0.0.1/32 trust\n"
-	if s.opts.Password != "" {
-		hba = "local all all trust\nhost all all 127.0.0.1/32 scram-sha-256\n"
-	}
-	if err := os.WriteFile(filepath.Join(s.dataDir(), "pg_hba.conf"), []byte(hba), 0o600); err != nil {
+	if err != nil {
 		return err
 	}
-	var err error
 	for range portAttempts {
 		if s.port, err = freePort(); err != nil {
 			return err
@@ -118,10 +131,7 @@ func (s *Server) create(ctx context.Context) error {
 			break
 		}
 	}
-	if err != nil || s.opts.Password == "" {
-		return err
-	}
-	return s.setPassword(ctx)
+	return err
 }
 
 func (s *Server) setPassword(ctx context.Context) error {
@@ -129,10 +139,12 @@ func (s *Server) setPassword(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	quoted := "'" + strings.ReplaceAll(s.opts.Password, "'", "''") + "'"
-	_, err = conn.Exec(ctx, "alter role postgres password "+quoted).ReadAll()
+	_, err = conn.Exec(ctx, "alter role postgres password "+quote(s.opts.Password)).ReadAll()
 	return errors.Join(err, conn.Close(ctx))
 }
+
+// quote makes a literal for the commands that take no parameters.
+func quote(value string) string { return "'" + strings.ReplaceAll(value, "'", "''") + "'" }
 
 // DSN is a URL that connects as postgres to database postgres over TCP.
 func (s *Server) DSN() string {
@@ -172,7 +184,7 @@ func (s *Server) dataDir() string { return filepath.Join(s.root, "data") }
 func (s *Server) logPath() string { return filepath.Join(s.root, "log") }
 
 func (s *Server) socketDSN() string {
-	return fmt.Sprintf("host=%s port=%d user=postgres database=postgres sslmode=disable", s.root, s.port)
+	return fmt.Sprintf("host=%s port=%d user=postgres dbname=postgres sslmode=disable", s.root, s.port)
 }
 
 // launch starts the postmaster and waits until it accepts sessions.

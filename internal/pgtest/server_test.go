@@ -192,3 +192,45 @@ func TestVictim(t *testing.T) {
 	fmt.Printf("victim:%s\nvictim:%s\n", a.SocketDir(), b.SocketDir())
 	select {}
 }
+
+// A standby follows its primary, takes no writes, and is a primary with a higher
+// timeline once it is promoted; the old one, started again, knows nothing of it.
+func TestStandbyIsPromoted(t *testing.T) {
+	primary := pgtest.Start(t, pgtest.Options{Password: "p"})
+	require.Equal(t, "1", query(t, primary, "with x as (select 1 as a) select a::text from x"))
+	standby := primary.Standby(t)
+	require.Equal(t, "t", query(t, standby, "select pg_is_in_recovery()::text::char"))
+	ctx, cancel := context.WithTimeout(t.Context(), limit)
+	defer cancel()
+	conn, err := pgx.Connect(ctx, primary.DSN())
+	require.NoError(t, err)
+	defer conn.Close(ctx)
+	_, err = conn.Exec(ctx, "create table followed (id int); insert into followed values (7)")
+	require.NoError(t, err)
+	require.Eventually(t, func() bool {
+		got, err := tryQuery(standby, "select id::text from followed", limit)
+		return err == nil && got == "7"
+	}, limit, 5*time.Millisecond)
+	_, err = tryQuery(standby, "insert into followed values (8) returning id::text", limit)
+	var pgErr *pgconn.PgError
+	require.ErrorAs(t, err, &pgErr)
+	require.Equal(t, "25006", pgErr.Code)
+
+	require.NoError(t, primary.Kill())
+	require.NoError(t, standby.Promote())
+	require.Equal(t, "9", query(t, standby, "insert into followed values (9) returning id::text"))
+	require.NoError(t, primary.Restart())
+	require.Equal(t, "10", query(t, primary, "insert into followed values (10) returning id::text"))
+	timeline := "select substr(pg_walfile_name(pg_current_wal_insert_lsn()), 1, 8)"
+	require.Equal(t, []string{"00000001", "00000002"}, []string{query(t, primary, timeline), query(t, standby, timeline)})
+}
+
+func TestSetReachesSessions(t *testing.T) {
+	s := pgtest.Start(t, pgtest.Options{})
+	require.NoError(t, s.Set("application_name", "it's"))
+	require.Eventually(t, func() bool {
+		got, err := tryQuery(s, "select reset_val from pg_settings where name = 'application_name'", limit)
+		return err == nil && got == "it's"
+	}, limit, 5*time.Millisecond)
+	require.ErrorContains(t, s.Set("no_such_setting", "1"), "no_such_setting")
+}
