@@ -117,7 +117,7 @@ func (c *Cluster) start() error {
 		c.nodes = append(c.nodes, n)
 		watched = append(watched, health.Node{
 			Name: n.addr, Probe: n.prober.probe, Cut: n.cut, Allow: n.allow, Forget: n.load.Reset,
-			OnProbe: n.probed, Held: n.prober.held.Until, Pulse: n.pulse, Breaker: n.breaker,
+			OnProbe: n.probed, OnLate: n.probed, Held: n.prober.held.Until, Pulse: n.pulse, Breaker: n.breaker,
 		})
 	}
 	c.monitor = health.NewMonitor(health.Config{

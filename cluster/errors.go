@@ -89,6 +89,10 @@ func (e *OpError) Error() string { return describeOp(e.Node, e.Attempts, "", e.E
 // Unwrap returns the cause.
 func (e *OpError) Unwrap() error { return e.Err }
 
+// Ambiguous is always false: what happened is known. See
+// OutcomeUnknownError.Ambiguous.
+func (e *OpError) Ambiguous() bool { return false }
+
 // SQLStateCode returns the server's code or "".
 func (e *OpError) SQLStateCode() string { return e.SQLState }
 
@@ -181,6 +185,10 @@ func (e *NoNodeError) Error() string {
 	}
 	return b.String()
 }
+
+// Ambiguous is always false: nothing was sent, and earlier attempts were
+// certainly without effect, unless the work was marked as idempotent.
+func (e *NoNodeError) Ambiguous() bool { return false }
 
 // Is matches ErrNoNode.
 func (e *NoNodeError) Is(target error) bool { return target == ErrNoNode }

@@ -109,7 +109,8 @@ func (n *Node) connected(ctx context.Context, conn *pgx.Conn) error {
 	return nil
 }
 
-// probed is called by the monitor for each answered probe.
+// probed is called by the monitor for each answered probe with its round trip,
+// and for each that is late with the silence so far.
 func (n *Node) probed(roundTrip time.Duration) {
 	n.load.ObserveProbe(time.Now().UnixNano(), roundTrip)
 }

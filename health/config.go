@@ -52,6 +52,10 @@ type Node struct {
 	// OnProbe, if not nil, gets the round trip of each answered probe. It must
 	// not block.
 	OnProbe func(roundTrip time.Duration)
+	// OnLate, if not nil, gets how long the node has been silent, each time that a
+	// silence is judged to be late: an answer that hasn't come yet says as much
+	// about a node as one that came late. It must not block.
+	OnLate func(silence time.Duration)
 	// Held, if not nil, returns until when the probe under way was held up by the
 	// client itself (by asking a service for a password, say): the present if it
 	// still is, the zero time if it never was. Silences and round trips are

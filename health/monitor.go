@@ -23,7 +23,8 @@ type Monitor struct {
 	nodes   []*watched
 	rand    *rand.Rand
 	grace   time.Time // silences are counted from here at the earliest
-	stalls  uint64    // times that grace was granted
+	stalls  uint64    // times that this process stood still
+	stalled time.Time // the end of the last of them
 	expects time.Time // when the goroutine should wake up
 	life    time.Time // the last byte from any node
 	dirty   bool
@@ -138,15 +139,10 @@ func (m *Monitor) end() {
 // the process stood still, and what looks like a silence is our own.
 func (m *Monitor) noticeStall(now time.Time) {
 	if now.Sub(m.expects) > stallLimit {
-		m.forgive(now)
+		m.grace, m.stalled = now, now
+		m.stalls++
+		m.dirty = true
 	}
-}
-
-// forgive counts all silences from now on.
-func (m *Monitor) forgive(now time.Time) {
-	m.grace = now
-	m.stalls++
-	m.dirty = true
 }
 
 // noticeLife grants every node a fresh start when all of them were silent and
@@ -159,7 +155,7 @@ func (m *Monitor) noticeLife(now time.Time) {
 		usual = max(usual, w.detector.SuspectAfter())
 	}
 	if !m.life.IsZero() && newest.Sub(m.life) > m.cfg.ProbeInterval+usual {
-		m.forgive(now)
+		m.grace = now
 	}
 	m.life = newest
 }
@@ -278,6 +274,9 @@ func (m *Monitor) judge(w *watched, now time.Time) {
 		m.step(w, Event{Kind: EventFrozen}, now)
 	case Late:
 		m.step(w, Event{Kind: EventLate}, now)
+		if w.node.OnLate != nil {
+			w.node.OnLate(now.Sub(begun))
+		}
 	case Wait:
 	}
 	if now.Sub(later(w.begun(), m.grace)) >= Ceiling {
@@ -330,7 +329,7 @@ func (m *Monitor) publish(now time.Time) {
 	m.dirty = false
 	old := m.view.Load()
 	v := &View{
-		Reports: make([]Report, len(m.nodes)), Stalls: m.stalls, LastStall: m.grace,
+		Reports: make([]Report, len(m.nodes)), Stalls: m.stalls, LastStall: m.stalled,
 		superseded: make(chan struct{}),
 	}
 	for i, w := range m.nodes {

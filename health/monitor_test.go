@@ -35,13 +35,14 @@ func (e stateError) SQLState() string { return string(e) }
 // fakeNode answers probes as told. Its zero value is a healthy node without
 // latency.
 type fakeNode struct {
-	mu      sync.Mutex
-	mode    mode
-	latency time.Duration
-	changed chan struct{}
-	cuts    []time.Time
-	allowed int
-	running int
+	mu       sync.Mutex
+	mode     mode
+	latency  time.Duration
+	changed  chan struct{}
+	cuts     []time.Time
+	silences []time.Duration
+	allowed  int
+	running  int
 }
 
 func newFakeNode() *fakeNode { return &fakeNode{changed: make(chan struct{})} }
@@ -115,6 +116,11 @@ func newRig(t *testing.T, n int) *rig {
 		p := NewPulse()
 		cfg.Nodes = append(cfg.Nodes, Node{
 			Name: string(rune('a' + i)), Probe: f.probe, Pulse: p,
+			OnLate: func(silence time.Duration) {
+				f.mu.Lock()
+				defer f.mu.Unlock()
+				f.silences = append(f.silences, silence)
+			},
 			Cut: func(Reason) {
 				f.mu.Lock()
 				defer f.mu.Unlock()
@@ -281,6 +287,24 @@ func TestSecondFrozenNodeWaitsForTheCeiling(t *testing.T) {
 		assert.GreaterOrEqual(t, took, Ceiling-100*time.Millisecond)
 		assert.LessOrEqual(t, took, Ceiling+300*time.Millisecond)
 		assert.Equal(t, Up, r.state(2))
+	})
+}
+
+// TestLateProbeCountsBeforeItIsAnswered: what is picked among doubtful nodes
+// shouldn't wait for the verdict.
+func TestLateProbeCountsBeforeItIsAnswered(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, 3)
+		defer r.monitor.Close()
+		r.nodes[0].set(frozen, 0)
+		r.wait(0, Down, time.Second)
+		r.nodes[0].mu.Lock()
+		defer r.nodes[0].mu.Unlock()
+		require.NotEmpty(t, r.nodes[0].silences)
+		assert.GreaterOrEqual(t, r.nodes[0].silences[0], SuspectFloor)
+		assert.IsIncreasing(t, r.nodes[0].silences)
+		assert.Less(t, r.nodes[0].silences[len(r.nodes[0].silences)-1], CutFloor, "then it is cut")
+		assert.Empty(t, r.nodes[1].silences)
 	})
 }
 

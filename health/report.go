@@ -31,9 +31,9 @@ func (r Report) Serving() bool { return r.State.Serving() && r.Breaker != Breake
 type View struct {
 	// Reports holds one element per node.
 	Reports []Report
-	// Stalls counts the times that silences were counted anew because the
-	// trouble was the client's own: its process stood still, or nobody at all was
-	// heard. LastStall is when that was last noticed; zero for never.
+	// Stalls counts the times that this process was found to have stood still, so
+	// that silences were counted anew. LastStall is when that was last noticed;
+	// zero for never.
 	Stalls    uint64
 	LastStall time.Time
 

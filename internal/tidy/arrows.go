@@ -45,7 +45,7 @@ var pureAllows = map[string][]string{
 
 // ownedImports gives the packages that alone may import something.
 var ownedImports = map[string][]string{
-	"database/sql/driver":                 {"driver"},
+	"database/sql/driver":                 {"driver", "sqltest/availability"}, // the kit needs ErrBadConn only
 	"github.com/pganalyze/pg_query_go/v6": {"simnode/internal/parse"},
 	"github.com/wasilibs/go-pgquery":      {"simnode/internal/parse"},
 	"github.com/sony/gobreaker/v2":        {"health"},

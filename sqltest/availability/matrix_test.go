@@ -1,0 +1,145 @@
+package availability_test
+
+import (
+	"database/sql"
+	"flag"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/anywriter/anywriter/cluster"
+	"github.com/anywriter/anywriter/sqltest/availability"
+)
+
+var (
+	only = flag.String("matrix.only", "", "run only the fault of this name")
+	all  = flag.Bool("matrix.all", false, "run every fault in real time, too, and not only those of the short list")
+)
+
+const (
+	// measurements is how often a bound in real time may be measured before it
+	// counts as broken: what a busy machine adds once says nothing about the
+	// driver, while a driver that is too slow is so every time. What may never
+	// happen is checked every time.
+	measurements = 3
+	longestWait  = time.Second
+)
+
+// phases says how long the parts of one measurement take.
+type phases struct {
+	pace, warm, well, hurt, after, share time.Duration
+}
+
+// phasesOf returns the phases for a target: time is free in virtual time.
+func phasesOf(g *target) phases {
+	switch {
+	case g.virtual:
+		return phases{pace: 20 * time.Millisecond, warm: time.Second, well: 3 * time.Second, hurt: 10 * time.Second, after: 10 * time.Second, share: 3 * time.Second}
+	case *write:
+		return phases{pace: 5 * time.Millisecond, warm: time.Second, well: 3 * time.Second, hurt: 10 * time.Second, after: 10 * time.Second, share: 2 * time.Second}
+	case *all:
+		return phases{pace: 5 * time.Millisecond, warm: 500 * time.Millisecond, well: time.Second, hurt: 4 * time.Second, after: time.Second, share: time.Second}
+	default:
+		return phases{pace: 5 * time.Millisecond, warm: 300 * time.Millisecond, well: 700 * time.Millisecond, hurt: 2 * time.Second, after: time.Second, share: time.Second}
+	}
+}
+
+// result is what one measurement saw.
+type result struct {
+	record               availability.Record
+	well, hurt, healed   time.Time // when the phases began
+	share                float64   // of the healed node's operations, at the end
+	cuts                 int64     // sockets of the sick node
+	before, after        cluster.Stats
+	truth                availability.Truth
+	unhurt, during, then availability.Record
+}
+
+// measure runs the load against an open DB, hurts a node and heals it.
+func measure(t *testing.T, g *target, db *sql.DB, p phases, deadline time.Duration, hurt func() (heal func())) *result {
+	t.Helper()
+	c, out := clusterOf(t, db), &result{}
+	waitUp(t, c)
+	load, err := availability.NewLoad(availability.Config{
+		DB: db, Pace: p.pace, Deadline: deadline, Stalled: func() time.Time { return c.Stats().LastStall },
+	})
+	require.NoError(t, err)
+	load.Start()
+	<-time.After(p.warm)
+	out.well, out.before = time.Now(), c.Stats()
+	<-time.After(p.well)
+	out.hurt = time.Now()
+	heal := hurt()
+	<-time.After(p.hurt)
+	heal()
+	out.healed = time.Now()
+	<-time.After(p.after)
+	out.share = share(t, c, g, p.share)
+	out.after = c.Stats()
+	out.record = load.Stop()
+	out.cuts = out.after.Nodes[sick].Cuts - out.before.Nodes[sick].Cuts
+	out.unhurt = out.record.Between(out.well, out.hurt)
+	out.during = out.record.Between(out.hurt, out.healed)
+	out.then = out.record.Since(out.hurt)
+	return out
+}
+
+// share returns the healed node's share of the operations. In virtual time it is
+// that of one interval; on a busy machine the interval is repeated until the
+// share is what it ought to be, ten times at most.
+func share(t *testing.T, c *cluster.Cluster, g *target, d time.Duration) float64 {
+	t.Helper()
+	for round := 1; ; round++ {
+		before := c.Stats()
+		<-time.After(d)
+		after, total := c.Stats(), 0.0
+		for i := range after.Nodes {
+			total += float64(after.Nodes[i].Picks - before.Nodes[i].Picks)
+		}
+		s := float64(after.Nodes[sick].Picks-before.Nodes[sick].Picks) / total
+		if g.virtual || round == 10 || s >= 0.25 && s <= 0.42 {
+			return s
+		}
+	}
+}
+
+// TestMatrix hurts one of three nodes in every way that there is, under a load
+// from 16 goroutines, and heals it. In virtual time it does so always; in real
+// time, on the simulator over TCP and on three servers, some faults stand for the
+// rest:
+//
+//	go test ./sqltest/availability -run TestMatrix -matrix.all -v
+//	go test ./sqltest/availability -run TestMatrix -matrix.only 'kill -9' -v
+func TestMatrix(t *testing.T) {
+	t.Run("virtual", func(t *testing.T) {
+		for _, f := range matrix() {
+			if f.sim != nil && (*only == "" || *only == f.name) {
+				t.Run(f.name, func(t *testing.T) {
+					synctest.Test(t, func(t *testing.T) { onSimulator(t, f, true) })
+				})
+			}
+		}
+	})
+	t.Run("TCP", func(t *testing.T) {
+		for _, f := range matrix() {
+			if f.sim != nil && f.inRealTime() {
+				t.Run(f.name, func(t *testing.T) { onSimulator(t, f, false) })
+			}
+		}
+	})
+	t.Run("PostgreSQL", func(t *testing.T) {
+		servers := postgresServers(t)
+		for _, f := range matrix() {
+			if f.inRealTime() {
+				t.Run(f.name, func(t *testing.T) { onPostgres(t, servers, f) })
+			}
+		}
+	})
+}
+
+// inRealTime reports whether the fault is wanted in real time.
+func (f *fault) inRealTime() bool {
+	return *only == f.name || *only == "" && (*all || *write || f.short && !raceEnabled)
+}

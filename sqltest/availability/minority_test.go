@@ -1,0 +1,155 @@
+package availability_test
+
+import (
+	"database/sql"
+	"errors"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/anywriter/anywriter/driver"
+	"github.com/anywriter/anywriter/health"
+	"github.com/anywriter/anywriter/simnode"
+	"github.com/anywriter/anywriter/sqltest/availability"
+)
+
+// TestTwoOfThreeDown takes two of three independent servers away: the third does
+// all the work. Killed, they are gone at once. Of two that freeze one after the
+// other, the second may only be cut off at the ceiling of two seconds: before, the
+// client can't know that it isn't itself to blame.
+func TestTwoOfThreeDown(t *testing.T) {
+	if raceEnabled {
+		t.Skip("bounds in real time; the race detector is on")
+	}
+	killed := fault{name: "two of three killed", postgres: func(t *testing.T, g *target) func() {
+		require.NoError(t, errors.Join(g.kill(sick), g.kill(sick+1)))
+		return func() { require.NoError(t, errors.Join(g.restart(sick), g.restart(sick+1))) }
+	}}
+	frozen := fault{
+		name:   "two of three frozen, one after the other",
+		bounds: bounds{wait: health.Ceiling + 500*time.Millisecond, deadline: 4 * time.Second, bursts: 2},
+		postgres: func(t *testing.T, g *target) func() {
+			require.NoError(t, g.freeze(sick+1))
+			thaw := afterwards(time.Second, func() error { return g.freeze(sick) })
+			return func() {
+				require.NoError(t, thaw())
+				require.NoError(t, errors.Join(g.thaw(sick), g.thaw(sick+1)))
+			}
+		},
+	}
+	servers := postgresServers(t)
+	for _, f := range []fault{killed, frozen} {
+		t.Run(f.name, func(t *testing.T) { onPostgres(t, servers, f) })
+	}
+}
+
+// afterwards runs f after d; the returned function waits for it.
+func afterwards(d time.Duration, f func() error) (wait func() error) {
+	done := make(chan error, 1)
+	timer := time.AfterFunc(d, func() { done <- f() })
+	return func() error {
+		if timer.Stop() {
+			return nil
+		}
+		return <-done
+	}
+}
+
+// TestMajorityLost kills two of three nodes of the simulator: what is left can't
+// commit. No write ends wrongly, and operations succeed again soon after the
+// majority is back.
+func TestMajorityLost(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := simTarget(t, true)
+		db := g.open(t)
+		r := measure(t, g, db, phasesOf(g), 0, func() func() {
+			one, two := g.sim.Node(2).Kill(), g.sim.Node(3).Kill()
+			return func() { one(); two() }
+		})
+		require.NoError(t, db.Close())
+		r.truth = g.compare(t, r.record)
+		t.Log(r.summary())
+		assert.Zero(t, r.truth.Lost)
+		assert.Zero(t, r.truth.Twice)
+		assert.Zero(t, r.truth.Denied)
+		assert.LessOrEqual(t, r.record.Count(availability.Unknown), 2*availability.DefaultWorkers)
+		assert.Zero(t, r.record.Since(r.healed.Add(2*time.Second)).Count(availability.Failed), "two seconds after the majority is back")
+		assert.Less(t, r.record.Longest().Wait(), availability.DefaultDeadline+100*time.Millisecond)
+	})
+}
+
+// TestAllDown kills all nodes: operations end with ErrNoNode once acquire_timeout
+// is over, and the first succeeds within a second of a node's return.
+func TestAllDown(t *testing.T) {
+	t.Run("virtual", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			g := simTarget(t, true)
+			allDown(t, g, func() func() {
+				var undo []simnode.Undo
+				for _, n := range g.sim.Nodes() {
+					undo = append(undo, n.Kill())
+				}
+				return func() {
+					for _, u := range undo {
+						u()
+					}
+					require.NoError(t, g.sim.WaitReady(t.Context()))
+				}
+			}, time.Second)
+		})
+	})
+	t.Run("PostgreSQL", func(t *testing.T) {
+		g := postgresTarget(t, postgresServers(t), false)
+		allDown(t, g, func() func() {
+			for _, s := range g.server {
+				require.NoError(t, s.Kill())
+			}
+			return func() {
+				for _, s := range g.server[1:] { // the first stays away
+					require.NoError(t, s.Restart())
+				}
+			}
+		}, 2*time.Second)
+	})
+}
+
+// allDown runs an operation at a time while everything is gone, and heals.
+func allDown(t *testing.T, g *target, hurt func() func(), limit time.Duration) {
+	t.Helper()
+	db := g.open(t)
+	defer func() { require.NoError(t, db.Close()) }()
+	waitUp(t, clusterOf(t, db))
+	heal := hurt()
+	for range 3 {
+		began := time.Now()
+		_, err := db.ExecContext(t.Context(), "select 1")
+		if driver.OutcomeOf(err) == driver.CommitSent {
+			continue // it was on its way when the servers died
+		}
+		require.ErrorIs(t, err, driver.ErrNoNode)
+		assert.GreaterOrEqual(t, time.Since(began), 900*time.Millisecond, "acquire_timeout is a second")
+		if g.virtual {
+			assert.LessOrEqual(t, time.Since(began), 1100*time.Millisecond)
+		}
+	}
+	heal()
+	back := time.Now()
+	require.NoError(t, firstSuccess(t, db))
+	took := time.Since(back)
+	t.Logf("first success %v after the nodes were back", took)
+	assert.Less(t, took, limit)
+}
+
+// firstSuccess runs operations until one succeeds, for ten seconds.
+func firstSuccess(t *testing.T, db *sql.DB) error {
+	t.Helper()
+	for began := time.Now(); ; {
+		_, err := db.ExecContext(t.Context(), "insert into availability_log values (-1, -1)")
+		if err == nil || time.Since(began) > 10*time.Second {
+			return err
+		}
+	}
+}
