@@ -32,6 +32,7 @@ type cutResult struct {
 	err    error
 	took   time.Duration
 	hits   []faultproxy.Hit
+	nodes  []int // that gave connections to the work, in order
 	fate   cutFate
 	word   string // the verdict, for the report
 }
@@ -88,7 +89,21 @@ func fromDatabaseSQL(err error) bool {
 
 // String describes the result for whoever has to find out what went wrong.
 func (r *cutResult) String() string {
-	return fmt.Sprintf("%v\n    %s after %v: %v\n    hits: %v", r.work.cutPlan, r.word, r.took.Round(time.Microsecond), r.err, r.hits)
+	return fmt.Sprintf("%v\n    %s after %v: %v\n    hits: %v, nodes: %v", r.work.cutPlan, r.word, r.took.Round(time.Microsecond), r.err, r.hits, r.nodes)
+}
+
+// witness is the node that is asked what was written: another one than that of
+// the cut, if there is one.
+func (r *cutResult) witness(nodes int) int {
+	if len(r.hits) == 0 {
+		return r.work.id % nodes
+	}
+	return (r.hits[0].Route + 1) % nodes
+}
+
+// moved reports whether the work was cut on one node and went on on another.
+func (r *cutResult) moved() bool {
+	return len(r.hits) > 0 && len(r.nodes) > 1 && r.nodes[0] == r.hits[0].Route && r.nodes[len(r.nodes)-1] != r.nodes[0]
 }
 
 // cutLedger collects the results of all workers.

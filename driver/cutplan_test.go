@@ -7,6 +7,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/anywriter/anywriter/simnode"
 	"github.com/anywriter/anywriter/sqltest/faultproxy"
 )
 
@@ -68,11 +69,13 @@ type cutPlan struct {
 	kind   cutKind
 	writes string // one letter per statement: i inserts a row, u adds one to the counter
 	args   bool   // values travel as arguments, not in the text
-	warm   bool   // the same has been done on the connection before
+	warm   bool   // the same has been done on every node before
+	pinned bool   // one node only, by WithNode
 
-	rule     faultproxy.Rule // Match is added when it is armed
-	observe  bool            // there is no fault, only the caller's context
-	probers  bool            // the prober's connections may be hit too
+	rule     faultproxy.Rule     // Match is added when it is armed
+	observe  bool                // there is no fault of the network
+	dropped  simnode.CommitPoint // where the simulator loses the answer to a commit, or 0
+	probers  bool                // the prober's connections may be hit too
 	ending   cutEnding
 	frozen   time.Duration
 	deadline time.Duration    // of the caller; 0: none
@@ -84,6 +87,12 @@ type cutPlan struct {
 func (p *cutPlan) String() string {
 	s := fmt.Sprintf("%v %q args=%v warm=%v fence=%v %v: %v %s nth %d place %d offset %d %v", p.kind, p.writes, p.args, p.warm, p.fence, p.params,
 		p.rule.Action, faultproxy.TypeName(p.rule.Direction, p.rule.Type), p.rule.Nth, p.rule.Place, p.rule.Offset, p.rule.Direction)
+	if p.pinned {
+		s += ", pinned"
+	}
+	if p.dropped != 0 {
+		s += fmt.Sprintf(", the answer lost %v the commit point", p.dropped)
+	}
 	if p.ending != endNone {
 		s += fmt.Sprintf(", frozen for %v, then %d", p.frozen, p.ending)
 	}
@@ -109,22 +118,23 @@ func (p *cutPlan) fenced() bool {
 // drawCut draws the cut of a number. Every draw is made whatever the ones before
 // it were, so that the plans of neighbouring numbers have nothing to do with
 // each other.
-func drawCut(seed uint64, id int, copies, fence bool) *cutPlan {
+func drawCut(seed uint64, id int, server cutTraits) *cutPlan {
 	rng := rand.New(rand.NewPCG(seed, uint64(id)))
 	p := &cutPlan{id: id, kind: cutKind(pick(rng, 12, 7, 8, 5, 14, 5, 11, 4, 3, 4, 9, 9)), args: rng.IntN(2) == 0, warm: rng.IntN(100) < 70}
-	if p.kind == cutCopy && !copies {
+	if p.kind == cutCopy && !server.copies {
 		p.kind = cutExec
 	}
+	p.pinned = rng.IntN(100) < 12
 	p.writes = drawWrites(rng, p.kind)
 	p.cutConfig = drawConfig(seed, id/cutBlock)
 	if id/cutBlock <= directedRounds*len(directed)/cutBlock {
 		p.params = []string{"sslmode=prefer", "statement_cache_capacity=1"} // which make for more kinds of messages
 	}
-	p.fence = p.fence && fence
-	p.drawFault(rng)
+	p.fence = p.fence && server.fence
+	p.drawFault(rng, server.drops)
 	p.drawPlace(rng)
 	if id < directedRounds*len(directed) {
-		p.direct(directed[id/2%len(directed)], id%2 == 0, copies)
+		p.direct(directed[id/2%len(directed)], id%2 == 0, server.copies)
 	}
 	p.drawContext(rng)
 	return p
@@ -171,7 +181,7 @@ func (p *cutPlan) direct(at cutTarget, before, copies bool) {
 	if at.kind == cutCopy && !copies {
 		return
 	}
-	p.kind, p.warm, p.observe, p.probers = at.kind, at.warm, false, false
+	p.kind, p.warm, p.observe, p.probers, p.dropped = at.kind, at.warm, false, false, 0
 	p.writes = map[bool]string{true: "i", false: "iui"}[at.kind.autocommit()]
 	if at.kind == cutCopy {
 		p.writes = "iii"
@@ -234,9 +244,10 @@ func drawWrites(rng *rand.Rand, kind cutKind) string {
 	return letters
 }
 
-func (p *cutPlan) drawFault(rng *rand.Rand) {
+func (p *cutPlan) drawFault(rng *rand.Rand, drops bool) {
+	point := simnode.CommitPoint(1 + rng.IntN(2))
 	p.frozen = time.Duration(1+rng.IntN(40)) * time.Millisecond
-	switch pick(rng, 26, 26, 9, 8, 7, 12, 4, 8) {
+	switch pick(rng, 26, 26, 9, 8, 7, 12, 4, 8, 6) {
 	case 0:
 		p.rule.Action = faultproxy.Cut
 	case 1:
@@ -254,8 +265,13 @@ func (p *cutPlan) drawFault(rng *rand.Rand) {
 		p.rule.Action = faultproxy.CutReply
 	case 6:
 		p.rule.Action = faultproxy.DropReply
+	case 7:
+		p.rule.Action, p.observe = faultproxy.Observe, true
 	default:
 		p.rule.Action, p.observe = faultproxy.Observe, true
+		if drops {
+			p.dropped = point
+		}
 	}
 }
 
@@ -344,6 +360,8 @@ func (p *cutPlan) drawContext(rng *rand.Rand) {
 			p.ending = endThaw
 		}
 		return
+	case p.dropped != 0:
+		choice = min(choice, 1)
 	case p.observe:
 		choice = 1 + choice%3
 	case p.farewell() && p.ending == endLate:

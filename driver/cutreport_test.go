@@ -42,6 +42,9 @@ func (l *cutLedger) report() string {
 		b.WriteByte('\n')
 	}
 	fmt.Fprintf(&b, "  acted: %v; did not come to it: %d\n", fired, unfired)
+	if tried, done := l.moved(); tried > 0 {
+		fmt.Fprintf(&b, "  tried again on another node: %d, with success: %d\n", tried, done)
+	}
 	hits := l.hitTypes()
 	for _, dir := range []faultproxy.Direction{faultproxy.ToServer, faultproxy.ToClient} {
 		fmt.Fprintf(&b, "  %v, failures at / messages:", dir)
@@ -53,6 +56,20 @@ func (l *cutLedger) report() string {
 		b.WriteByte('\n')
 	}
 	return b.String()
+}
+
+// moved counts the work that was cut on one node and tried again on another,
+// and how often that succeeded.
+func (l *cutLedger) moved() (tried, done int) {
+	for _, r := range l.results {
+		if r.moved() {
+			tried++
+			if r.fate == fateOnce {
+				done++
+			}
+		}
+	}
+	return tried, done
 }
 
 // hitTypes counts failures by direction and type of message.

@@ -3,7 +3,6 @@ package driver_test
 import (
 	"context"
 	"database/sql"
-	"errors"
 	"flag"
 	"fmt"
 	"strings"
@@ -15,7 +14,6 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/anywriter/anywriter/driver"
-	"github.com/anywriter/anywriter/simnode"
 	"github.com/anywriter/anywriter/sqltest/faultproxy"
 )
 
@@ -25,112 +23,19 @@ var (
 	cutOnly  = flag.Int("cuts.only", -1, "run the cut of this number only")
 )
 
-// cutServer is what cuts are made in front of.
-type cutServer struct {
-	name    string
-	cuts    int // in an ordinary run
-	workers int // at the same time, each with its own proxy and its own DB: most of their time is spent waiting
-	dsn     func(slot int) (dsn, addr string)
-	truth   string // DSN of the way around the proxies
-	fence   []string
-	copies  bool
-	settled func(t *testing.T, truth *sql.DB) // returns when no session of a cut is left
-}
-
 // TestCutMatrix breaks the connection under writes of every kind, at every
 // message of both directions and at random bytes, by FIN, reset, freezes and
 // lost replies, under contexts that last, expire and are cancelled; then it
-// compares what each caller was told with what was written.
+// compares what each caller was told with what was written. On the simulator
+// every DB has three nodes: the cut hits the one that carries the work, the
+// others are there to try again on, and one of them is asked what was written.
 func TestCutMatrix(t *testing.T) {
 	t.Run("postgres", func(t *testing.T) { cutMatrix(t, postgresCuts(t)) })
 	t.Run("simulator", func(t *testing.T) { cutMatrix(t, simulatorCuts(t)) })
 }
 
-func postgresCuts(t *testing.T) *cutServer {
-	dsn := sharedServer(t)
-	base := strings.Replace(dsn, "sslmode=disable", "application_name=cuts", 1)
-	require.NotEqual(t, dsn, base)
-	return &cutServer{
-		// Every cut costs the server a process or two, so there are fewer here.
-		name: "postgres", cuts: 400, workers: 6, truth: dsn, copies: true,
-		dsn:   func(int) (string, string) { return base, shared.server.Addr() },
-		fence: installFence(t, dsn, "fences.cuts"),
-		settled: func(t *testing.T, truth *sql.DB) {
-			require.Eventually(t, func() bool {
-				var n int
-				require.NoError(t, truth.QueryRow("select count(*) from pg_stat_activity where application_name = 'cuts'").Scan(&n))
-				return n == 0
-			}, 30*time.Second, time.Millisecond)
-		},
-	}
-}
-
-func simulatorCuts(t *testing.T) *cutServer {
-	sim := startSim(t, simnode.Config{MaxConnections: 1000})
-	node := func(slot int) string { return sim.Node(1 + slot%3).Addr() }
-	dsn := func(addr string) string { return "postgres://postgres@" + addr + "/postgres?connect_timeout=5" }
-	direct := dsn(node(0)) + "&sslmode=disable"
-	return &cutServer{
-		name: "simulator", cuts: 1_600, workers: 12, truth: direct,
-		dsn:   func(slot int) (string, string) { return dsn(node(slot)), node(slot) },
-		fence: usableFence(t, direct, "fences.cuts"),
-		settled: func(t *testing.T, truth *sql.DB) {
-			truth.SetMaxIdleConns(0) // then it has no connection either
-			require.Eventually(t, func() bool {
-				for _, n := range sim.Nodes() {
-					if n.Status().Connections > 0 {
-						return false
-					}
-				}
-				return true
-			}, 30*time.Second, time.Millisecond)
-		},
-	}
-}
-
-// usableFence installs a fence table and returns the parameters that use it, or
-// nil if the server's catalog doesn't tell what the driver asks of it.
-func usableFence(t *testing.T, dsn, table string) []string {
-	params := installFence(t, dsn, table)
-	db, err := sql.Open(driver.Name, withParams(dsn, params...))
-	require.NoError(t, err)
-	err = db.Ping()
-	require.NoError(t, db.Close())
-	var unusable *driver.FenceError
-	if errors.As(err, &unusable) {
-		t.Logf("without the commit fence: %v", err)
-		return nil
-	}
-	require.NoError(t, err)
-	return params
-}
-
-// numbers are those of the cuts of this run.
-func (s *cutServer) numbers() (from, to int) {
-	switch {
-	case *cutOnly >= 0:
-		return *cutOnly, *cutOnly + 1
-	case *cutCount > 0:
-		return 0, *cutCount
-	case *long:
-		return 0, 10 * s.cuts
-	default:
-		return 0, s.cuts
-	}
-}
-
 func cutMatrix(t *testing.T, server *cutServer) {
-	truth, err := sql.Open("pgx", server.truth)
-	require.NoError(t, err)
-	t.Cleanup(func() { require.NoError(t, truth.Close()) })
-	for _, text := range cutSchema {
-		_, err := truth.Exec(text)
-		require.NoError(t, err)
-	}
-	for slot := range server.workers {
-		_, err := truth.Exec("insert into cut_counters values ($1, 0)", slot)
-		require.NoError(t, err)
-	}
+	server.prepare(t)
 	ledger, next := &cutLedger{}, atomic.Int64{}
 	from, to := server.numbers()
 	next.Store(int64(from) - cutBlock)
@@ -146,23 +51,25 @@ func cutMatrix(t *testing.T, server *cutServer) {
 		})
 	}
 	workers.Wait()
-	server.settled(t, truth)
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
-	defer cancel()
-	written, err := readTruth(ctx, truth)
-	require.NoError(t, err)
+	server.settled(t)
+	written := server.readTruths(t)
 	t.Logf("%d cuts in %v\n%s", to-from, time.Since(began).Round(time.Millisecond), ledger.report())
 	for _, r := range ledger.results {
-		if wrong := written.check(r); wrong != "" {
+		if wrong := written[r.witness(len(written))].check(r); wrong != "" {
 			t.Errorf("%s: cut %d: %v\n    replay: go test ./driver -run 'TestCutMatrix/%s' -v -cuts.seed=%d -cuts.only=%d",
 				wrong, r.work.id, r, server.name, *cutSeed, r.work.cutPlan.id)
 		}
 	}
-	for _, wrong := range written.checkCounters(ledger.results) {
+	for _, wrong := range written[0].checkCounters(ledger.results) {
 		t.Error(wrong)
 	}
-	if to-from >= directedRounds*len(directed) && !t.Failed() {
-		require.Empty(t, ledger.missed(), "messages that came past and were never hit")
+	if to-from < directedRounds*len(directed) || t.Failed() {
+		return
+	}
+	require.Empty(t, ledger.missed(), "messages that came past and were never hit")
+	if len(server.nodes) > 1 {
+		_, done := ledger.moved()
+		require.Positive(t, done, "work that was cut on one node and done on another")
 	}
 }
 
@@ -175,8 +82,9 @@ type cutWorker struct {
 	ledger *cutLedger
 
 	// Of the current block:
-	proxy   *faultproxy.Proxy
+	proxy   *faultproxy.Proxy // with a route to each node
 	probers *connSet
+	visited *visits
 	db      *sql.DB
 	started *faultproxy.Armed // has seen every connection start
 	last    *faultproxy.Proxy // the block's before: what goes on late shall still get to the server
@@ -185,15 +93,14 @@ type cutWorker struct {
 // block makes the cuts of some numbers, all of one block.
 func (w *cutWorker) block(from, to int) {
 	for id := from; id < to && !w.t.Failed(); id++ {
-		w.cut(drawCut(*cutSeed, id, w.server.copies, w.server.fence != nil))
+		w.cut(drawCut(*cutSeed, id, w.server.traits()))
 	}
 	w.closeDB()
 }
 
 // open opens a proxy and a DB behind it.
 func (w *cutWorker) open(c cutConfig) {
-	dsn, addr := w.server.dsn(w.slot)
-	cfg, err := faultproxy.TCP(addr)
+	cfg, err := faultproxy.TCP(w.server.nodes...)
 	if err != nil {
 		w.t.Error(err)
 		return
@@ -203,24 +110,41 @@ func (w *cutWorker) open(c cutConfig) {
 		return
 	}
 	probers := &connSet{} // this proxy's: the one before may still be at work
-	w.probers = probers
+	w.probers, w.visited = probers, &visits{}
 	watchProbers(w.proxy, probers)
 	w.started = w.proxy.MustAdd(faultproxy.Rule{
 		Direction: faultproxy.ToClient, Type: 'K', Action: faultproxy.Observe, Times: -1,
 		Match: func(m faultproxy.Message) bool { return !probers.has(m.Conn) },
 	})
-	params := c.params
-	if w.driver == "anywriter" {
-		w.probers.add(1) // the pool opens none before the prober's first round
-		params = append([]string{"min_idle=0", "max_conns_per_node=4", "acquire_timeout=10s", "dial_timeout=5s"}, params...)
-		if c.fence {
-			params = append(append(params, w.server.fence...), "fence_resolve_timeout=15s")
+	hosts := make([]string, 0, len(w.server.nodes))
+	for _, addr := range w.proxy.Addrs() {
+		hosts = append(hosts, addr.String())
+	}
+	dsn := withParams(w.server.dsn(strings.Join(hosts, ",")), c.params...)
+	if w.driver != "anywriter" {
+		if w.db, err = sql.Open(w.driver, dsn); err != nil {
+			w.t.Error(err)
 		}
+		return
 	}
-	if w.db, err = sql.Open(w.driver, withParams(strings.Replace(dsn, addr, w.proxy.Addr().String(), 1), params...)); err != nil {
+	for i := range hosts {
+		probers.add(int64(i + 1)) // the pools open none before the prober's first round
+	}
+	dsn = withParams(dsn, "min_idle=0", "max_conns_per_node=4", "acquire_timeout=10s", "dial_timeout=5s")
+	if c.fence {
+		dsn = withParams(withParams(dsn, w.server.fence...), "fence_resolve_timeout=15s")
+	}
+	config, err := driver.ParseConfig(dsn)
+	if err != nil {
 		w.t.Error(err)
+		return
 	}
+	config.Events.Picked = w.visited.add
+	w.db = sql.OpenDB(driver.NewConnector(config))
 }
+
+// node is the address of a node as the DB knows it.
+func (w *cutWorker) node(n int) string { return w.proxy.Addrs()[n].String() }
 
 // closeDB closes the DB, and the proxy of the block before.
 func (w *cutWorker) closeDB() {
@@ -270,24 +194,33 @@ func (w *cutWorker) cut(p *cutPlan) {
 	w.under(p)
 }
 
-// warmUp does the same work, disturbed at most by what the cut before has left.
+// warmUp does the same work on every node, disturbed at most by what the cut
+// before has left.
 func (w *cutWorker) warmUp(p *cutPlan) {
-	work := cutWork{cutPlan: p, id: p.id + warmUps, slot: w.slot}
-	if p.kind == cutRolledBack || p.kind == cutFailing {
-		plain := *p
-		plain.kind = cutTx
-		work.cutPlan = &plain
+	for n := range w.server.nodes {
+		ctx := w.t.Context()
+		if len(w.server.nodes) > 1 {
+			ctx = driver.WithNode(ctx, w.node(n))
+		}
+		work := cutWork{cutPlan: p, id: p.id + (1+n)*warmUps, slot: w.slot}
+		if p.kind == cutRolledBack || p.kind == cutFailing {
+			plain := *p
+			plain.kind = cutTx
+			work.cutPlan = &plain
+		}
+		w.perform(ctx, &cutResult{work: work, warmUp: true})
 	}
-	w.perform(w.t.Context(), &cutResult{work: work, warmUp: true})
 }
 
 // perform runs the work and notes what came of it.
 func (w *cutWorker) perform(ctx context.Context, r *cutResult) {
 	ctx, cancel := context.WithTimeout(ctx, longestCut+time.Second)
 	defer cancel()
+	w.visited.clear()
 	began := time.Now()
 	r.err = r.work.run(ctx, w.db)
 	r.took = time.Since(began)
+	r.nodes = w.visited.routes(w.proxy)
 	r.judge()
 	w.ledger.add(r)
 }
@@ -322,6 +255,12 @@ func (w *cutWorker) under(p *cutPlan) {
 		helpers.Go(func() { after(acted, over, p.frozen, func() { armed.End(faultproxy.Reset) }) }) // ends with the work
 	}
 	r := &cutResult{work: cutWork{cutPlan: p, id: p.id, slot: w.slot}}
+	if p.pinned && len(w.server.nodes) > 1 {
+		ctx = driver.WithNode(ctx, w.node(p.id%len(w.server.nodes)))
+	}
+	if p.dropped != 0 {
+		defer w.server.drop(w.t, p.dropped)()
+	}
 	w.perform(ctx, r)
 	if p.farewell() {
 		w.closeDB()
@@ -357,11 +296,7 @@ func after(event, over <-chan struct{}, d time.Duration, f func()) {
 // pgx calls a lost reply on the simple protocol safe to retry.
 func TestCutMatrixSees(t *testing.T) {
 	server := postgresCuts(t)
-	truth := openPgx(t)
-	for _, text := range cutSchema {
-		_, err := truth.Exec(text)
-		require.NoError(t, err)
-	}
+	server.prepare(t)
 	w := &cutWorker{t: t, server: server, driver: "pgx", ledger: &cutLedger{}}
 	for id := range 40 {
 		w.cut(&cutPlan{
@@ -370,9 +305,8 @@ func TestCutMatrixSees(t *testing.T) {
 		})
 	}
 	w.close()
-	server.settled(t, truth)
-	written, err := readTruth(t.Context(), truth)
-	require.NoError(t, err)
+	server.settled(t)
+	written := server.readTruths(t)[0]
 	twice, told := 0, 0
 	for _, r := range w.ledger.results {
 		if r.warmUp {

@@ -4,8 +4,9 @@ import "sync"
 
 // Hit is one message at which a rule has acted.
 type Hit struct {
-	// Conn, Direction and Type are the message's.
+	// Conn, Route, Direction and Type are the message's.
 	Conn      int64
+	Route     int
 	Direction Direction
 	Type      byte
 	// Nth is the message's number among those that matched, as Rule counts them.
@@ -122,7 +123,7 @@ func (a *Armed) fires(c *conn, m Message) (split int, ok bool) {
 	}
 	split = r.split(len(m.Bytes), before.bytes)
 	a.hits = append(a.hits, Hit{
-		Conn: m.Conn, Direction: m.Direction, Type: m.Type, Nth: now.messages, Size: len(m.Bytes), Split: split,
+		Conn: m.Conn, Route: m.Route, Direction: m.Direction, Type: m.Type, Nth: now.messages, Size: len(m.Bytes), Split: split,
 	})
 	a.conns = append(a.conns, c)
 	return split, true

@@ -17,7 +17,8 @@
 // and what: FIN, reset, a freeze that Armed.Thaw or Armed.End ends, delay, loss
 // of the message or of the answer to it, or nothing but to tell that the
 // message came. Whole networks fail by Proxy.Freeze, BlackHole, SetLatency,
-// Refuse, CutAll and ResetAll.
+// Refuse, CutAll and ResetAll. One proxy may have a route to each node of a
+// cluster (Config.More); then all of this counts and acts over all of them.
 //
 // It owns the connections that it accepts and dials, and all bytes between
 // them. It never changes a byte, answers nothing itself except a refusal of

@@ -21,23 +21,46 @@ type Config struct {
 	// answers them itself with a refusal, because it can only see messages in
 	// clear.
 	PassEncryption bool
+	// More are further routes, for example to the other nodes of a cluster. A rule
+	// counts messages and acts over all of them, and whole networks fail as one;
+	// Message.Route and Hit.Route tell where.
+	More []Route
 }
 
-// TCP returns a Config that listens on a free loopback port and dials addr.
-func TCP(addr string) (Config, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return Config{}, err
+// Route is one way through a proxy: where connections come from and where they
+// go. Both fields are as in Config.
+type Route struct {
+	Listener net.Listener
+	Dial     func(ctx context.Context) (net.Conn, error)
+}
+
+// TCP returns a Config with one route to each address, which listens on a free
+// loopback port.
+func TCP(addrs ...string) (Config, error) {
+	if len(addrs) == 0 {
+		return Config{}, errors.New("faultproxy: TCP needs the address of at least one server")
 	}
-	var dialer net.Dialer
-	return Config{Listener: l, Dial: func(ctx context.Context) (net.Conn, error) {
-		return dialer.DialContext(ctx, "tcp", addr)
-	}}, nil
+	routes := make([]Route, 0, len(addrs))
+	for _, addr := range addrs {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			for _, r := range routes {
+				_ = r.Listener.Close() // the first error counts
+			}
+			return Config{}, err
+		}
+		var dialer net.Dialer
+		routes = append(routes, Route{Listener: l, Dial: func(ctx context.Context) (net.Conn, error) {
+			return dialer.DialContext(ctx, "tcp", addr)
+		}})
+	}
+	return Config{Listener: routes[0].Listener, Dial: routes[0].Dial, More: routes[1:]}, nil
 }
 
 // Proxy forwards connections. All its methods may be called from any goroutine.
 type Proxy struct {
 	cfg    Config
+	routes []Route
 	cancel context.CancelFunc
 	wg     sync.WaitGroup
 	held   [3]gate // by Direction
@@ -54,17 +77,31 @@ type Proxy struct {
 
 // Start begins to accept connections; Close ends that.
 func Start(cfg Config) (*Proxy, error) {
-	if cfg.Listener == nil || cfg.Dial == nil {
-		return nil, errors.New("faultproxy: Config needs a Listener and a Dial function")
+	routes := append([]Route{{Listener: cfg.Listener, Dial: cfg.Dial}}, cfg.More...)
+	for i, r := range routes {
+		if r.Listener == nil || r.Dial == nil {
+			return nil, fmt.Errorf("faultproxy: route %d of Config needs a Listener and a Dial function", i)
+		}
 	}
 	ctx, cancel := context.WithCancel(context.Background())
-	p := &Proxy{cfg: cfg, cancel: cancel, conns: map[*conn]struct{}{}}
-	p.wg.Go(func() { p.accept(ctx) }) // ends when Close closes the listener
+	p := &Proxy{cfg: cfg, routes: routes, cancel: cancel, conns: map[*conn]struct{}{}}
+	for i := range routes {
+		p.wg.Go(func() { p.accept(ctx, i) }) // ends when Close closes the listener
+	}
 	return p, nil
 }
 
-// Addr is the address that clients connect to.
+// Addr is the address that clients connect to, of several routes the first one's.
 func (p *Proxy) Addr() net.Addr { return p.cfg.Listener.Addr() }
+
+// Addrs are the addresses that clients connect to, by route.
+func (p *Proxy) Addrs() []net.Addr {
+	addrs := make([]net.Addr, 0, len(p.routes))
+	for _, r := range p.routes {
+		addrs = append(addrs, r.Listener.Addr())
+	}
+	return addrs
+}
 
 // Close ends all connections and returns when everything that the proxy started
 // has ended. A second call does nothing.
@@ -77,12 +114,15 @@ func (p *Proxy) Close() error {
 		return nil
 	}
 	p.cancel()
-	err := p.cfg.Listener.Close()
+	var errs []error
+	for _, r := range p.routes {
+		errs = append(errs, r.Listener.Close())
+	}
 	for _, c := range p.open() {
 		c.end(0)
 	}
 	p.wg.Wait()
-	return err
+	return errors.Join(errs...)
 }
 
 // Add puts a rule in force. Of several rules that act at one message, the one
@@ -198,9 +238,9 @@ func (p *Proxy) open() []*conn {
 	return conns
 }
 
-func (p *Proxy) accept(ctx context.Context) {
+func (p *Proxy) accept(ctx context.Context, route int) {
 	for {
-		client, err := p.cfg.Listener.Accept()
+		client, err := p.routes[route].Listener.Accept()
 		if err != nil {
 			return // closed, or beyond repair
 		}
@@ -209,19 +249,19 @@ func (p *Proxy) accept(ctx context.Context) {
 			_ = client.Close() // it is refused: nobody to tell
 			continue
 		}
-		p.wg.Go(func() { p.serve(ctx, client, number) }) // ends with the connection; Close ends all of them
+		p.wg.Go(func() { p.serve(ctx, client, route, number) }) // ends with the connection; Close ends all of them
 	}
 }
 
 // serve forwards one connection until it ends.
-func (p *Proxy) serve(ctx context.Context, client net.Conn, number int64) {
-	server, err := p.cfg.Dial(ctx)
+func (p *Proxy) serve(ctx context.Context, client net.Conn, route int, number int64) {
+	server, err := p.routes[route].Dial(ctx)
 	if err != nil {
 		p.total.dialFailures.Add(1)
 		_ = client.Close() // the client sees the end; that is what a dead server looks like
 		return
 	}
-	c := newConn(p, number, client, server)
+	c := newConn(p, route, number, client, server)
 	p.mu.Lock()
 	if !p.done {
 		p.conns[c] = struct{}{}

@@ -135,6 +135,12 @@ func (b *bench) raw(t *testing.T) (net.Conn, *pgproto3.Frontend) {
 	conn, err := b.front.dial(t.Context())
 	require.NoError(t, err)
 	t.Cleanup(func() { _ = conn.Close() })
+	return conn, greet(t, conn)
+}
+
+// greet opens a session on a connection.
+func greet(t *testing.T, conn net.Conn) *pgproto3.Frontend {
+	t.Helper()
 	frontend := pgproto3.NewFrontend(conn, conn)
 	frontend.Send(&pgproto3.StartupMessage{ProtocolVersion: pgproto3.ProtocolVersion30, Parameters: map[string]string{"user": "x"}})
 	require.NoError(t, frontend.Flush())
@@ -142,7 +148,7 @@ func (b *bench) raw(t *testing.T) (net.Conn, *pgproto3.Frontend) {
 		msg, err := frontend.Receive()
 		require.NoError(t, err)
 		if _, ok := msg.(*pgproto3.ReadyForQuery); ok {
-			return conn, frontend
+			return frontend
 		}
 	}
 }

@@ -15,6 +15,7 @@ const backlog = 1024
 // conn is one client's connection and the one to the server that goes with it.
 type conn struct {
 	proxy  *Proxy
+	route  int
 	number int64        // from 1 in the order of acceptance
 	sides  [3]net.Conn  // by Direction: where messages of that direction go
 	items  [3]chan item // by Direction: what its writer is to do
@@ -45,9 +46,9 @@ type item struct {
 	eof   bool
 }
 
-func newConn(p *Proxy, number int64, client, server net.Conn) *conn {
+func newConn(p *Proxy, route int, number int64, client, server net.Conn) *conn {
 	return &conn{
-		proxy: p, number: number, sides: [3]net.Conn{ToServer: server, ToClient: client},
+		proxy: p, route: route, number: number, sides: [3]net.Conn{ToServer: server, ToClient: client},
 		items: [3]chan item{ToServer: make(chan item, backlog), ToClient: make(chan item, backlog)},
 		done:  make(chan struct{}), sslAnswer: make(chan byte, 1),
 	}
@@ -116,7 +117,7 @@ func (c *conn) read(dir Direction, r *bufio.Reader) {
 			c.push(dir, item{eof: true, due: lastDue})
 			return
 		}
-		m.Conn = c.number
+		m.Conn, m.Route = c.number, c.route
 		c.proxy.total.messages[dir][m.Type].Add(1)
 		if c.refuseEncryption(m, &lastDue) {
 			continue
@@ -192,7 +193,7 @@ func (c *conn) refuseEncryption(m Message, lastDue *time.Time) bool {
 	if !c.push(ToClient, items...) || lost != 0 || items == nil {
 		return true
 	}
-	answer := Message{Conn: c.number, Direction: ToClient, Type: SSLAnswer, Bytes: []byte{'N'}}
+	answer := Message{Conn: c.number, Route: c.route, Direction: ToClient, Type: SSLAnswer, Bytes: []byte{'N'}}
 	c.proxy.total.messages[ToClient][SSLAnswer].Add(1)
 	c.push(ToClient, c.plan(answer, lastDue)...)
 	return true

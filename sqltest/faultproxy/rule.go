@@ -45,6 +45,9 @@ type Message struct {
 	// Conn is the number of the client's connection that it travels on, from 1 in
 	// the order in which the proxy accepted them.
 	Conn int64
+	// Route is the connection's: 0 is Config's own Listener and Dial, the others
+	// follow as in Config.More.
+	Route int
 	// Direction is where it goes.
 	Direction Direction
 	// Type is its type byte or one of the constants above.
