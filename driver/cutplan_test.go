@@ -57,8 +57,9 @@ const cutBlock = 25
 
 // cutConfig is how the DB of a block is opened.
 type cutConfig struct {
-	fence  bool
-	params []string
+	fence   bool
+	cancels bool // requests to cancel reach the server
+	params  []string
 }
 
 // cutPlan is one cut: what is written, what goes wrong and where. It follows
@@ -85,7 +86,7 @@ type cutPlan struct {
 
 // String describes the plan in one line.
 func (p *cutPlan) String() string {
-	s := fmt.Sprintf("%v %q args=%v warm=%v fence=%v %v: %v %s nth %d place %d offset %d %v", p.kind, p.writes, p.args, p.warm, p.fence, p.params,
+	s := fmt.Sprintf("%v %q args=%v warm=%v fence=%v cancels=%v %v: %v %s nth %d place %d offset %d %v", p.kind, p.writes, p.args, p.warm, p.fence, p.cancels, p.params,
 		p.rule.Action, faultproxy.TypeName(p.rule.Direction, p.rule.Type), p.rule.Nth, p.rule.Place, p.rule.Offset, p.rule.Direction)
 	if p.pinned {
 		s += ", pinned"
@@ -130,7 +131,7 @@ func drawCut(seed uint64, id int, server cutTraits) *cutPlan {
 	if id/cutBlock <= directedRounds*len(directed)/cutBlock {
 		p.params = []string{"sslmode=prefer", "statement_cache_capacity=1"} // which make for more kinds of messages
 	}
-	p.fence = p.fence && server.fence
+	p.fence, p.cancels = p.fence && server.fence, p.cancels || !server.forks
 	p.drawFault(rng, server.drops)
 	p.drawPlace(rng)
 	if id < directedRounds*len(directed) {
@@ -209,6 +210,7 @@ func drawConfig(seed uint64, block int) (c cutConfig) {
 	if rng.IntN(100) < 20 {
 		c.params = append(c.params, "statement_cache_capacity=1") // statements are closed again
 	}
+	c.cancels = rng.IntN(100) < 25
 	return c
 }
 

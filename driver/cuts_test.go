@@ -85,6 +85,7 @@ type cutWorker struct {
 	proxy   *faultproxy.Proxy // with a route to each node
 	probers *connSet
 	visited *visits
+	cancels atomic.Bool // requests to cancel get through
 	db      *sql.DB
 	started *faultproxy.Armed // has seen every connection start
 	last    *faultproxy.Proxy // the block's before: what goes on late shall still get to the server
@@ -105,6 +106,10 @@ func (w *cutWorker) open(c cutConfig) {
 		w.t.Error(err)
 		return
 	}
+	for i := range cfg.More {
+		cfg.More[i].Dial = lazily(cfg.More[i].Dial)
+	}
+	cfg.Dial = lazily(cfg.Dial)
 	if w.proxy, err = faultproxy.Start(cfg); err != nil {
 		w.t.Error(err)
 		return
@@ -112,6 +117,11 @@ func (w *cutWorker) open(c cutConfig) {
 	probers := &connSet{} // this proxy's: the one before may still be at work
 	w.probers, w.visited = probers, &visits{}
 	watchProbers(w.proxy, probers)
+	w.cancels.Store(c.cancels)
+	w.proxy.MustAdd(faultproxy.Rule{
+		Direction: faultproxy.ToServer, Type: faultproxy.CancelRequest, Action: faultproxy.Cut, Times: -1,
+		Match: func(faultproxy.Message) bool { return !w.cancels.Load() },
+	})
 	w.started = w.proxy.MustAdd(faultproxy.Rule{
 		Direction: faultproxy.ToClient, Type: 'K', Action: faultproxy.Observe, Times: -1,
 		Match: func(m faultproxy.Message) bool { return !probers.has(m.Conn) },
@@ -235,6 +245,7 @@ func (w *cutWorker) under(p *cutPlan) {
 	if !p.probers {
 		rule.Match = ours
 	}
+	w.cancels.Store(p.cancels || rule.Type == faultproxy.CancelRequest)
 	armed := w.proxy.MustAdd(rule)
 	acted, over := armed.Done(), make(chan struct{})
 	var helpers sync.WaitGroup
