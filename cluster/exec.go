@@ -8,6 +8,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 
+	"github.com/anywriter/anywriter/cluster/internal/bundle"
 	"github.com/anywriter/anywriter/cluster/internal/stmtcache"
 	"github.com/anywriter/anywriter/cluster/internal/trace"
 	"github.com/anywriter/anywriter/internal/stmtclass"
@@ -175,11 +176,11 @@ func (p *physical) sendDescribed(ctx context.Context, r *Rows, c *call, e *stmtc
 		}
 		return nil
 	}
-	return p.pipelined(ctx, r, c, func(pipe *pgconn.Pipeline) {
+	return p.sendTogether(ctx, r, c, func(to *bundle.Bundle) {
 		if inline {
-			pipe.SendQueryParams(c.sql, b.ParamValues, e.Desc.ParamOIDs, b.ParamFormats, formats)
+			to.Params(c.sql, b.ParamValues, e.Desc.ParamOIDs, b.ParamFormats, formats)
 		} else {
-			pipe.SendQueryStatement(e.Desc, b.ParamValues, b.ParamFormats, formats)
+			to.Statement(e.Desc, b.ParamValues, b.ParamFormats, formats)
 		}
 	})
 }
@@ -195,8 +196,8 @@ func (p *physical) sendUndescribed(ctx context.Context, r *Rows, c *call) error 
 		r.rr = p.pc.ExecParams(ctx, c.sql, b.ParamValues, nil, b.ParamFormats, nil)
 		return nil
 	}
-	return p.pipelined(ctx, r, c, func(pipe *pgconn.Pipeline) {
-		pipe.SendQueryParams(c.sql, b.ParamValues, nil, b.ParamFormats, nil)
+	return p.sendTogether(ctx, r, c, func(to *bundle.Bundle) {
+		to.Params(c.sql, b.ParamValues, nil, b.ParamFormats, nil)
 	})
 }
 
@@ -213,76 +214,44 @@ func (c *call) mayReplan() bool { return c.cached && (!c.inTx || c.first) }
 // together reports whether something must travel with the statement.
 func (p *physical) together(c *call) bool { return c.begin != "" || c.last || p.wantsFence(c) }
 
-// pipelined sends one statement in one flush with what belongs to it: BEGIN
+// sendTogether sends one statement in one flush with what belongs to it: BEGIN
 // before it, the fence's row and COMMIT behind it. The row comes last, because
 // as long as the statement is at work a resolver then gets in first and need not
 // wait.
-func (p *physical) pipelined(ctx context.Context, r *Rows, c *call, queue func(*pgconn.Pipeline)) error {
-	pipe := p.pc.StartPipeline(ctx)
+func (p *physical) sendTogether(ctx context.Context, r *Rows, c *call, add func(*bundle.Bundle)) error {
+	b := p.bundle
 	begin := c.begin != ""
 	var span trace.Span
 	if begin {
 		span = p.node.tracer.Query(ctx, p.conn, c.begin, nil)
-		pipe.SendQueryParams(c.begin, nil, nil, nil, nil)
 	}
-	queue(pipe)
+	b.Start(c.begin)
+	add(b)
 	if p.wantsFence(c) {
-		c.queueFence(&p.node.cluster.fence, pipe)
+		c.addFence(&p.node.cluster.fence, b)
 	}
 	if c.last {
 		c.riding = true
-		pipe.SendQueryParams("commit", nil, nil, nil, nil)
+		b.Command("commit")
 	}
-	if err := pipe.Sync(); err != nil {
+	if err := b.Send(ctx); err != nil {
 		span.EndCommand("BEGIN", err)
-		return abandon(pipe, err)
+		return err
 	}
 	if begin {
 		c.begin = ""
-		_, err := nextTag(pipe)
+		_, err := b.Tag()
 		span.EndCommand("BEGIN", err)
 		if err != nil {
-			return abandon(pipe, err)
+			return err
 		}
 	}
-	rr, err := nextResult(pipe)
+	rr, err := b.Next()
 	if err != nil {
-		return abandon(pipe, err)
+		return err
 	}
-	r.rr, r.pipe = rr, pipe // the rest is read by Rows
+	r.rr, r.bundle = rr, b // the rest is read by Rows
 	return nil
-}
-
-// nextTag reads the next result of a pipeline to its end, for its command tag.
-func nextTag(pipe *pgconn.Pipeline) (pgconn.CommandTag, error) {
-	rr, err := nextResult(pipe)
-	if err != nil {
-		return pgconn.CommandTag{}, err
-	}
-	return rr.Close()
-}
-
-// nextResult returns the result of the next command of a pipeline.
-func nextResult(pipe *pgconn.Pipeline) (*pgconn.ResultReader, error) {
-	res, err := pipe.GetResults()
-	if err != nil {
-		return nil, err
-	}
-	rr, ok := res.(*pgconn.ResultReader)
-	if !ok {
-		return nil, errPipeline
-	}
-	return rr, nil
-}
-
-// errPipeline is an answer that doesn't fit the questions.
-var errPipeline = errors.New("the server's answers don't match what was sent")
-
-// abandon closes a pipeline whose first error is already known; closing it
-// reads the rest of the answers.
-func abandon(pipe *pgconn.Pipeline, err error) error {
-	_ = pipe.Close() // repeats err
-	return err
 }
 
 // sendSimple runs a text of several commands by the simple protocol, the only

@@ -8,6 +8,7 @@ import (
 
 	"github.com/jackc/pgx/v5/pgconn"
 
+	"github.com/anywriter/anywriter/cluster/internal/bundle"
 	"github.com/anywriter/anywriter/cluster/internal/fencetable"
 	"github.com/anywriter/anywriter/internal/fence"
 	"github.com/anywriter/anywriter/internal/stmtclass"
@@ -78,12 +79,12 @@ func (id *txID) param() fenceParam {
 	return fenceParam{values: [1][]byte{id[:]}, oids: [1]uint32{fence.UUIDOID}, formats: [1]int16{1}}
 }
 
-// queueFence adds the fence's row for a new transaction id to a pipeline.
-func (c *call) queueFence(f *commitFence, pipe *pgconn.Pipeline) {
+// addFence adds the fence's row for a new transaction id to a bundle.
+func (c *call) addFence(f *commitFence, b *bundle.Bundle) {
 	c.fenceID = newTxID()
 	c.fenced = true
 	p := c.fenceID.param()
-	pipe.SendQueryParams(f.insert, p.values[:], p.oids[:], p.formats[:], nil)
+	b.Params(f.insert, p.values[:], p.oids[:], p.formats[:], nil)
 }
 
 // wantsFence reports whether the fence's row should travel with a statement.
@@ -106,24 +107,23 @@ func (p *physical) wantsFence(c *call) bool {
 // answer. A row that is refused makes the server skip COMMIT.
 func (p *physical) commitFenced(ctx context.Context, c *call) error {
 	p.mark(c)
-	pipe := p.pc.StartPipeline(ctx)
-	c.queueFence(&p.node.cluster.fence, pipe)
-	pipe.SendQueryParams("commit", nil, nil, nil, nil)
-	if err := pipe.Sync(); err != nil {
-		return abandon(pipe, err)
+	b := p.bundle
+	b.Start("")
+	c.addFence(&p.node.cluster.fence, b)
+	b.Command("commit")
+	if err := b.Send(ctx); err != nil {
+		return err
 	}
-	if err := readCommit(pipe, c); err != nil {
-		return abandon(pipe, err)
-	}
+	err := readCommit(b, c)
 	// CommandComplete decides: a connection that dies after it takes nothing
 	// back.
-	_ = pipe.Close()
-	return nil
+	_ = b.End()
+	return err
 }
 
 // readCommit reads the answers to the fence's row, if one was sent, and to
 // COMMIT.
-func readCommit(pipe *pgconn.Pipeline, c *call) error {
+func readCommit(b *bundle.Bundle, c *call) error {
 	commands := 1
 	if c.fenced {
 		commands = 2
@@ -131,7 +131,7 @@ func readCommit(pipe *pgconn.Pipeline, c *call) error {
 	var tag pgconn.CommandTag
 	for range commands {
 		var err error
-		if tag, err = nextTag(pipe); err != nil {
+		if tag, err = b.Tag(); err != nil {
 			return err
 		}
 	}

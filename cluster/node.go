@@ -66,6 +66,7 @@ func newNode(c *Cluster, index int, from dsn.Node) (*Node, error) {
 	n.pulse = health.NewPulse()
 	n.breaker = health.NewBreaker(from.Name)
 	n.config = from.Conn.Copy()
+	n.config.OnPgError = heard(n.config.OnPgError)
 	n.tracer = trace.New(n.config.Tracer)
 	n.statementCapacity = n.config.StatementCacheCapacity
 	dial := DialFunc(n.config.DialFunc)

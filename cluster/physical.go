@@ -10,6 +10,7 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgtype"
 
+	"github.com/anywriter/anywriter/cluster/internal/bundle"
 	"github.com/anywriter/anywriter/cluster/internal/socket"
 	"github.com/anywriter/anywriter/cluster/internal/stmtcache"
 	"github.com/anywriter/anywriter/cluster/internal/trace"
@@ -30,8 +31,9 @@ type physical struct {
 	encrypted bool
 	stmts     *stmtcache.Cache
 	encoder   pgx.ExtendedQueryBuilder
-	prepared  bool // the application used PREPARE: the reset must drop its names
-	loaded    bool // the application used LOAD, which nothing undoes
+	bundle    *bundle.Bundle // for what travels in one flush
+	prepared  bool           // the application used PREPARE: the reset must drop its names
+	loaded    bool           // the application used LOAD, which nothing undoes
 }
 
 // newPhysical is called by the pool once for each new connection.
@@ -44,12 +46,32 @@ func newPhysical(node *Node, conn *pgx.Conn) *physical {
 		sock:  socket.Find(conn.PgConn().Conn()),
 		stmts: stmtcache.New(node.statementCapacity),
 	}
+	p.bundle = bundle.New(p.pc)
 	if p.sock != nil {
 		p.sock.Ready()
 	}
 	_, p.encrypted = conn.PgConn().Conn().(*tls.Conn)
 	p.pc.CustomData()[physicalKey] = p
 	return p
+}
+
+// heard is the configuration's OnPgError: what the server says is noted before
+// the application's own handler, or pgx's, decides whether the connection goes
+// on.
+func heard(then pgconn.PgErrorHandler) pgconn.PgErrorHandler {
+	return func(pc *pgconn.PgConn, said *pgconn.PgError) bool {
+		if p, ok := pc.CustomData()[physicalKey].(*physical); ok {
+			p.bundle.Refused(said)
+		}
+		return then == nil || then(pc, said)
+	}
+}
+
+// abandon closes a pipeline whose first error is already known; closing it
+// reads the rest of the answers.
+func abandon(pipe *pgconn.Pipeline, err error) error {
+	_ = pipe.Close() // repeats err
+	return err
 }
 
 // gone reports whether the idle connection is known to be dead.

@@ -9,6 +9,7 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgtype"
 
+	"github.com/anywriter/anywriter/cluster/internal/bundle"
 	"github.com/anywriter/anywriter/cluster/internal/trace"
 )
 
@@ -26,7 +27,7 @@ type Rows struct {
 	span    trace.Span
 
 	rr     *pgconn.ResultReader
-	pipe   *pgconn.Pipeline
+	bundle *bundle.Bundle // in which the statement has travelled with others
 	multi  *pgconn.MultiResultReader
 	simple pgx.Rows
 
@@ -219,19 +220,19 @@ func (r *Rows) finish() {
 	case r.rr != nil:
 		r.tag, r.err = r.rr.Close()
 	}
-	if r.pipe != nil {
-		r.finishPipe()
+	if r.bundle != nil {
+		r.finishBundle()
 	}
 	r.session.ended(r.ctx, r)
 }
 
-// finishPipe reads what travelled behind the statement.
-func (r *Rows) finishPipe() {
+// finishBundle reads what travelled behind the statement.
+func (r *Rows) finishBundle() {
 	if r.err == nil && r.call.riding {
-		r.commitErr = readCommit(r.pipe, &r.call)
+		r.commitErr = readCommit(r.bundle, &r.call)
 		r.committed = r.commitErr == nil
 	}
-	err := r.pipe.Close()
+	err := r.bundle.End()
 	switch {
 	case r.committed: // a connection that dies now takes nothing back
 	case r.commitErr != nil && r.phys.pc.IsClosed():

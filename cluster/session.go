@@ -117,8 +117,16 @@ func (s *Session) run(ctx context.Context, r *Rows) error {
 			}
 			return s.conclude(&r.call, r.call.stillUnknown(unknown, r.call.withEarlier(err)))
 		}
-		errors.As(err, &unknown)
+		unknown = doubtIn(err, unknown)
 	}
+}
+
+// doubtIn returns the doubt that an error expresses, or else the one before. It
+// stands apart so that only a failure allocates what errors.As needs.
+func doubtIn(err error, before *OutcomeUnknownError) *OutcomeUnknownError {
+	doubt := before
+	errors.As(err, &doubt)
+	return doubt
 }
 
 // stillUnknown keeps the doubt about an earlier attempt in the final error.
