@@ -1,0 +1,256 @@
+package keyqueue
+
+import (
+	"context"
+	"hash/maphash"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// shards is how many locks the keys are spread over: enough that operations on
+// different keys of a busy client hardly ever meet, few enough to cost nothing.
+const shards = 64
+
+// Queues holds a queue for every key in use. It is safe for concurrent use.
+type Queues struct {
+	limit   int
+	closing <-chan struct{}
+	seed    maphash.Seed
+	shards  [shards]shard
+	counts  counts
+}
+
+type counts struct {
+	keys, waiting                           atomic.Int64
+	entered, waited, full, late, gaveUp     atomic.Int64
+	waitedNanos, longestNanos, longestQueue atomic.Int64
+}
+
+type shard struct {
+	mu    sync.Mutex
+	lines map[string]*line // of the keys that somebody works on
+}
+
+// line is the queue of one key. The shard's lock guards it.
+type line struct {
+	first, last *Turn // who waits, the oldest first
+	waiting     int
+	since       time.Time     // when the one that works now began
+	hold        time.Duration // how long each works, a moving average; 0: nobody has finished yet
+}
+
+// New returns an empty set of queues. In each at most limit operations wait,
+// besides the one that works. When closing is closed all who wait are turned
+// away; nil is never.
+func New(limit int, closing <-chan struct{}) *Queues {
+	q := &Queues{limit: limit, closing: closing, seed: maphash.MakeSeed()}
+	for i := range q.shards {
+		q.shards[i].lines = make(map[string]*line)
+	}
+	return q
+}
+
+// state is where a Turn stands. The zero value is working.
+type state uint8
+
+const (
+	working state = iota
+	waiting
+	left
+)
+
+// Turn is one operation's place: it works on its key until Leave. A nil Turn
+// holds no place.
+type Turn struct {
+	queues     *Queues
+	shard      *shard
+	line       *line
+	key        string
+	state      state // guarded by shard.mu
+	prev, next *Turn // among those that wait; guarded by shard.mu
+	ready      chan struct{}
+	waited     time.Duration
+}
+
+// Enter waits until nobody who came earlier works on the key, and gives the
+// caller its turn, which must be left. The error is an *Error: the queue is
+// full, the context's deadline would pass before the turn came, the context has
+// ended, or the queues are closed.
+func (q *Queues) Enter(ctx context.Context, key string) (*Turn, error) {
+	if err := ctx.Err(); err != nil {
+		q.counts.gaveUp.Add(1)
+		return nil, &Error{Err: err}
+	}
+	s := &q.shards[maphash.String(q.seed, key)%shards]
+	t := &Turn{queues: q, shard: s, key: key}
+	now := time.Now()
+	deadline, _ := ctx.Deadline()
+	s.mu.Lock()
+	if t.line = s.lines[key]; t.line == nil {
+		t.line = &line{since: now}
+		s.lines[key] = t.line
+		s.mu.Unlock()
+		q.counts.keys.Add(1)
+		q.counts.entered.Add(1)
+		return t, nil
+	}
+	refused := t.line.refuse(now, deadline, q.limit)
+	if refused == nil {
+		t.state, t.ready = waiting, make(chan struct{})
+		t.line.push(t)
+		raise(&q.counts.longestQueue, int64(t.line.waiting))
+	}
+	s.mu.Unlock()
+	if refused != nil {
+		q.refused(refused)
+		return nil, refused
+	}
+	q.counts.waiting.Add(1)
+	defer q.counts.waiting.Add(-1)
+	if err := t.wait(ctx); err != nil {
+		q.counts.gaveUp.Add(1)
+		return nil, &Error{Waited: time.Since(now), Err: err}
+	}
+	t.waited = time.Since(now)
+	q.counts.entered.Add(1)
+	q.counts.waited.Add(1)
+	q.counts.waitedNanos.Add(int64(t.waited))
+	raise(&q.counts.longestNanos, int64(t.waited))
+	return t, nil
+}
+
+// wait returns nil when it is the turn's time. After an error the turn is left,
+// also if it was granted at the same moment.
+func (t *Turn) wait(ctx context.Context) error {
+	var err error
+	select {
+	case <-t.ready:
+		return nil
+	case <-ctx.Done():
+		err = ctx.Err()
+	case <-t.queues.closing:
+		err = ErrClosed
+	}
+	t.leave(false)
+	return err
+}
+
+// Waited returns how long the turn was waited for; 0 if the key was free.
+func (t *Turn) Waited() time.Duration {
+	if t == nil {
+		return 0
+	}
+	return t.waited
+}
+
+// Leave ends the turn, or the wait for it, and gives the key to whoever has
+// waited longest. Further calls, and those on nil, do nothing. It reports
+// whether somebody was waiting.
+func (t *Turn) Leave() bool { return t != nil && t.leave(true) }
+
+// leave is Leave; worked says that the turn was used, if it was granted.
+func (t *Turn) leave(worked bool) bool {
+	now := time.Now()
+	t.shard.mu.Lock()
+	defer t.shard.mu.Unlock()
+	was := t.state
+	t.state = left
+	switch was {
+	case waiting:
+		t.line.remove(t)
+		return false
+	case left:
+		return false
+	}
+	l := t.line
+	if worked {
+		l.observe(now.Sub(l.since))
+	}
+	next := l.first
+	if next == nil {
+		delete(t.shard.lines, t.key)
+		t.queues.counts.keys.Add(-1)
+		return false
+	}
+	l.remove(next)
+	next.state, l.since = working, now
+	close(next.ready)
+	return true
+}
+
+// push appends a turn to those that wait.
+func (l *line) push(t *Turn) {
+	t.prev = l.last
+	if l.last == nil {
+		l.first = t
+	} else {
+		l.last.next = t
+	}
+	l.last = t
+	l.waiting++
+}
+
+// remove takes a turn out of those that wait, wherever it stands.
+func (l *line) remove(t *Turn) {
+	if t.prev == nil {
+		l.first = t.next
+	} else {
+		t.prev.next = t.next
+	}
+	if t.next == nil {
+		l.last = t.prev
+	} else {
+		t.next.prev = t.prev
+	}
+	t.prev, t.next = nil, nil
+	l.waiting--
+}
+
+// smoothing is the weight of the past in the moving average of how long an
+// operation works: 7/8, as for TCP's round-trip time (RFC 6298, section 2). One
+// that took far longer than the others is forgotten after about twenty.
+const smoothing = 8
+
+func (l *line) observe(took time.Duration) {
+	took = max(took, 1) // 0 would mean that nobody has finished
+	if l.hold == 0 {
+		l.hold = took
+		return
+	}
+	l.hold = max(l.hold+(took-l.hold)/smoothing, 1)
+}
+
+// estimate returns how long a newcomer will wait: for the rest of the one that
+// works, and for each of those that wait. It is 0 as long as nobody has finished.
+func (l *line) estimate(now time.Time) time.Duration {
+	return max(l.hold-now.Sub(l.since), 0) + time.Duration(l.waiting)*l.hold
+}
+
+// refuse returns why a newcomer needn't begin to wait, or nil.
+func (l *line) refuse(now, deadline time.Time, limit int) *Error {
+	if l.waiting >= limit {
+		return &Error{Ahead: l.waiting, Err: ErrFull}
+	}
+	if deadline.IsZero() {
+		return nil
+	}
+	if d, rest := l.estimate(now), deadline.Sub(now); d > rest {
+		return &Error{Ahead: l.waiting, Estimate: d, Left: rest, Err: ErrLate}
+	}
+	return nil
+}
+
+func (q *Queues) refused(e *Error) {
+	if e.Err == ErrFull {
+		q.counts.full.Add(1)
+	} else {
+		q.counts.late.Add(1)
+	}
+}
+
+// raise makes a maximum at least v.
+func raise(m *atomic.Int64, v int64) {
+	for old := m.Load(); v > old && !m.CompareAndSwap(old, v); old = m.Load() {
+	}
+}
