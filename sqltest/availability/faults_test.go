@@ -39,6 +39,8 @@ type bounds struct {
 	slow bool
 	// noCuts: the node is alive and must not be cut off.
 	noCuts bool
+	// fenced turns the commit fence on: then no outcome is unknown.
+	fenced bool
 	// bursts is how often the fault strikes, at most; each time may leave the
 	// writes in flight unknown. Zero is once.
 	bursts int

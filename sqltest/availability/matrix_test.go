@@ -1,7 +1,6 @@
 package availability_test
 
 import (
-	"database/sql"
 	"flag"
 	"testing"
 	"testing/synctest"
@@ -32,9 +31,12 @@ type phases struct {
 	pace, warm, well, hurt, after, share time.Duration
 }
 
-// phasesOf returns the phases for a target: time is free in virtual time.
-func phasesOf(g *target) phases {
+// phasesOf returns the phases for a target: time is free in virtual time, but the
+// work done in it isn't.
+func phasesOf(g *target, f fault) phases {
 	switch {
+	case g.virtual && f.bounds.fenced:
+		return phases{pace: 20 * time.Millisecond, warm: time.Second, well: time.Second, hurt: 4 * time.Second, after: 5 * time.Second, share: 2 * time.Second}
 	case g.virtual:
 		return phases{pace: 20 * time.Millisecond, warm: time.Second, well: 3 * time.Second, hurt: 10 * time.Second, after: 10 * time.Second, share: 3 * time.Second}
 	case *write:
@@ -57,18 +59,16 @@ type result struct {
 	unhurt, during, then availability.Record
 }
 
-// measure runs the load against an open DB, hurts a node and heals it.
-func measure(t *testing.T, g *target, db *sql.DB, p phases, deadline time.Duration, hurt func() (heal func())) *result {
+// measure runs the load against a subject, hurts a node and heals it.
+func measure(t *testing.T, g *target, who subject, p phases, deadline time.Duration, hurt func() (heal func())) *result {
 	t.Helper()
-	c, out := clusterOf(t, db), &result{}
-	waitUp(t, c)
-	load, err := availability.NewLoad(availability.Config{
-		DB: db, Pace: p.pace, Deadline: deadline, Stalled: func() time.Time { return c.Stats().LastStall },
-	})
+	out := &result{}
+	who.ready(t)
+	load, err := availability.NewLoad(availability.Config{DB: who.doer, Pace: p.pace, Deadline: deadline, Stalled: who.stalled()})
 	require.NoError(t, err)
 	load.Start()
 	<-time.After(p.warm)
-	out.well, out.before = time.Now(), c.Stats()
+	out.well, out.before = time.Now(), who.stats()
 	<-time.After(p.well)
 	out.hurt = time.Now()
 	heal := hurt()
@@ -76,33 +76,16 @@ func measure(t *testing.T, g *target, db *sql.DB, p phases, deadline time.Durati
 	heal()
 	out.healed = time.Now()
 	<-time.After(p.after)
-	out.share = share(t, c, g, p.share)
-	out.after = c.Stats()
+	out.share = who.share(t, g, p.share)
+	out.after = who.stats()
 	out.record = load.Stop()
-	out.cuts = out.after.Nodes[sick].Cuts - out.before.Nodes[sick].Cuts
+	if who.cluster != nil {
+		out.cuts = out.after.Nodes[sick].Cuts - out.before.Nodes[sick].Cuts
+	}
 	out.unhurt = out.record.Between(out.well, out.hurt)
 	out.during = out.record.Between(out.hurt, out.healed)
 	out.then = out.record.Since(out.hurt)
 	return out
-}
-
-// share returns the healed node's share of the operations. In virtual time it is
-// that of one interval; on a busy machine the interval is repeated until the
-// share is what it ought to be, ten times at most.
-func share(t *testing.T, c *cluster.Cluster, g *target, d time.Duration) float64 {
-	t.Helper()
-	for round := 1; ; round++ {
-		before := c.Stats()
-		<-time.After(d)
-		after, total := c.Stats(), 0.0
-		for i := range after.Nodes {
-			total += float64(after.Nodes[i].Picks - before.Nodes[i].Picks)
-		}
-		s := float64(after.Nodes[sick].Picks-before.Nodes[sick].Picks) / total
-		if g.virtual || round == 10 || s >= 0.25 && s <= 0.42 {
-			return s
-		}
-	}
 }
 
 // TestMatrix hurts one of three nodes in every way that there is, under a load
@@ -116,6 +99,16 @@ func TestMatrix(t *testing.T) {
 	t.Run("virtual", func(t *testing.T) {
 		for _, f := range matrix() {
 			if f.sim != nil && (*only == "" || *only == f.name) {
+				t.Run(f.name, func(t *testing.T) {
+					synctest.Test(t, func(t *testing.T) { onSimulator(t, f, true) })
+				})
+			}
+		}
+	})
+	t.Run("fenced", func(t *testing.T) {
+		for _, f := range matrix() {
+			if f.sim != nil && (*only == "" || *only == f.name) {
+				f.name, f.bounds.fenced = f.name+", commit fence on", true
 				t.Run(f.name, func(t *testing.T) {
 					synctest.Test(t, func(t *testing.T) { onSimulator(t, f, true) })
 				})

@@ -63,14 +63,11 @@ func afterwards(d time.Duration, f func() error) (wait func() error) {
 // majority is back.
 func TestMajorityLost(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		g := simTarget(t, true)
-		db := g.open(t)
-		r := measure(t, g, db, phasesOf(g), 0, func() func() {
+		g := simTarget(t, true, "")
+		r := g.measured(t, fault{}, g.ours(t), func() func() {
 			one, two := g.sim.Node(2).Kill(), g.sim.Node(3).Kill()
 			return func() { one(); two() }
 		})
-		require.NoError(t, db.Close())
-		r.truth = g.compare(t, r.record)
 		t.Log(r.summary())
 		assert.Zero(t, r.truth.Lost)
 		assert.Zero(t, r.truth.Twice)
@@ -86,7 +83,7 @@ func TestMajorityLost(t *testing.T) {
 func TestAllDown(t *testing.T) {
 	t.Run("virtual", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
-			g := simTarget(t, true)
+			g := simTarget(t, true, "")
 			allDown(t, g, func() func() {
 				var undo []simnode.Undo
 				for _, n := range g.sim.Nodes() {
@@ -108,7 +105,7 @@ func TestAllDown(t *testing.T) {
 				require.NoError(t, s.Kill())
 			}
 			return func() {
-				for _, s := range g.server[1:] { // the first stays away
+				for _, s := range g.server[sick+1:] { // the first stays away
 					require.NoError(t, s.Restart())
 				}
 			}

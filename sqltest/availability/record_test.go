@@ -147,7 +147,7 @@ func TestLoadKeepsItsPaceAndCountsFromStalls(t *testing.T) {
 // TestTruth writes a log by hand and compares it with what was said of it.
 func TestTruth(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		g := simTarget(t, true)
+		g := simTarget(t, true, "")
 		db := g.open(t)
 		defer func() { require.NoError(t, db.Close()) }()
 		_, err := db.ExecContext(t.Context(), "insert into availability_log values (0, 1), (1, 1), (1, 1), (2, 1), (3, 1)")

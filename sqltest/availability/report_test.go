@@ -3,7 +3,12 @@ package availability_test
 import (
 	"flag"
 	"fmt"
+	"maps"
+	"os"
+	"runtime"
+	"slices"
 	"strings"
+	"testing"
 	"time"
 
 	"github.com/anywriter/anywriter/sqltest/availability"
@@ -36,15 +41,69 @@ func round(d time.Duration) time.Duration {
 	return d.Round(time.Millisecond)
 }
 
-// line is one line of the report.
-type line struct{ fault, target, who, figures string }
+// reported are the lines of the report, by target.
+var reported = map[string][]string{}
 
-var lines []line
-
-// note keeps a measurement for the report.
-func note(g *target, f fault, r *result) {
+// report keeps a measurement for the report.
+func (g *target) report(f fault, who string, r *result) {
 	longest := r.then.Longest()
-	lines = append(lines, line{f.name, g.name, "anywriter", fmt.Sprintf("%d | %d | %v | %v | %.0f of %.0f | %v | %.0f %%",
-		r.record.Count(availability.Failed), r.record.Count(availability.Unknown), round(r.then.LongestGap()), round(longest.Wait()),
-		r.record.Rate(r.hurt, r.healed), r.record.Rate(r.well, r.hurt), round(r.during.Quantile(0.99)), 100*r.share)})
+	reported[g.name] = append(reported[g.name], fmt.Sprintf("| %s | %s | %d | %d | %d | %v | %v | %.0f of %.0f | %v | %.0f %% |",
+		f.name, who, r.record.Count(availability.Failed), r.record.Count(availability.Unknown), r.truth.Twice+r.truth.Lost,
+		round(r.then.LongestGap()), round(longest.Wait()), r.record.Rate(r.hurt, r.healed), r.record.Rate(r.well, r.hurt),
+		round(r.during.Quantile(0.99)), 100*r.share))
+}
+
+// head says what the tables mean.
+const head = `# Fault matrix
+
+What 16 goroutines see, each with one operation every 5 ms (half autocommit INSERTs
+of a unique row, half point SELECTs, none longer than 2 s), while one node of three
+is sick for %v and then healed. Made by
+
+    go test ./sqltest/availability -run 'TestMatrix|TestTwoOfThree' -matrix.write -v -timeout 60m
+
+on %s; figures in time of a shared machine of %d cores, so compare the rows of one
+table rather than tables. In virtual time (every 20 ms instead of every 5) they are
+exact.
+
+- **failed**: operations that ended in an error and certainly had no effect: reads, and
+  writes that weren't sent or were refused.
+- **unknown**: writes whose answer was lost. Plain pgx says nothing of the kind; its
+  errors are sorted by what they carry (an SQLSTATE, "safe to retry").
+- **wrong**: rows written twice, and acknowledged rows that aren't there, read back
+  from the servers afterwards.
+- **gap**: the longest time without any success; **wait**: the longest that a single
+  operation took, from the fault on.
+- **ok/s**: successes per second while the node was sick, of those before.
+- **share** of the healed node, ten seconds after.
+
+An application that uses plain pgx with several databases has no more than one
+writer at a time with a multi-host DSN, and needs rules of its own with several.
+`
+
+// writeReport writes docs/fault-matrix.md.
+func writeReport(path string) error {
+	var b strings.Builder
+	fmt.Fprintf(&b, head, phasesOf(&target{}, fault{}).hurt, "Linux", runtime.NumCPU())
+	for _, name := range slices.Sorted(maps.Keys(reported)) {
+		fmt.Fprintf(&b, "\n## %s\n\n", name)
+		b.WriteString("| fault | driver | failed | unknown | wrong | gap | wait | ok/s | p99 | share |\n|---|---|---|---|---|---|---|---|---|---|\n")
+		for _, l := range reported[name] {
+			b.WriteString(l + "\n")
+		}
+	}
+	return os.WriteFile(path, []byte(b.String()), 0o644)
+}
+
+// TestMain writes the report once everything has been measured.
+func TestMain(m *testing.M) {
+	flag.Parse()
+	code := m.Run()
+	if code == 0 && *write {
+		if err := writeReport("../../docs/fault-matrix.md"); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			code = 1
+		}
+	}
+	os.Exit(code)
 }
