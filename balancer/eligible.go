@@ -33,7 +33,8 @@ func (s State) String() string {
 // Candidate is a node as a picker sees it. It is immutable but for what Load
 // points to.
 type Candidate struct {
-	// Name is used in messages only.
+	// Name tells the candidates apart in messages and places keys: clients that
+	// should send a key to the same node must call the node the same.
 	Name string
 	// State decides whether the candidate may be picked.
 	State State
@@ -41,10 +42,23 @@ type Candidate struct {
 	BreakerOpen bool
 	// Weight is the slow-start share in (0, 1]; zero counts as 1.
 	Weight float64
+	// Share is how much of the operations Weighted gives the candidate, compared
+	// with the others' shares, from 1 to MaxShare; zero counts as 1.
+	Share int
+	// Local says that the candidate is in the client's own zone; see Zone.
+	Local bool
+	// Limit is how many operations the candidate serves at a time before others
+	// have to wait; zero if there is no limit. Only Zone looks at it.
+	Limit int64
 	// Load holds the figures that change with every operation. It must not be
 	// nil and is shared by all Views of the same node.
 	Load *Load
+
+	hash uint64 // of Name
 }
+
+// MaxShare is the largest Share of a candidate.
+const MaxShare = 1000
 
 // Eligible reports whether c may be picked in normal times.
 func (c *Candidate) Eligible() bool {
@@ -64,8 +78,12 @@ func (c *Candidate) usableInPanic() bool {
 type View struct {
 	candidates []Candidate
 	pool       []int // indices that may be picked
+	local      []int // those of them that are in the own zone, and well
 	eligible   int
 	panicking  bool
+
+	// Running sums over pool, for drawing: of Weight, and of Weight × Share.
+	weights, shares []uint64
 }
 
 // NewView copies the candidates into a new View. It panics if there are more
@@ -83,6 +101,8 @@ func NewView(candidates []Candidate) *View {
 		if c.Weight <= 0 || c.Weight > 1 {
 			c.Weight = 1
 		}
+		c.Share = min(max(c.Share, 1), MaxShare)
+		c.hash = KeyOf(c.Name)
 		if c.Eligible() {
 			v.pool = append(v.pool, i)
 		}
@@ -97,7 +117,24 @@ func NewView(candidates []Candidate) *View {
 			}
 		}
 	}
+	v.sum()
 	return v
+}
+
+// sum prepares what pickers want to know about the whole pool.
+func (v *View) sum() {
+	v.weights, v.shares = make([]uint64, len(v.pool)), make([]uint64, len(v.pool))
+	var weights, shares uint64
+	for k, i := range v.pool {
+		c := &v.candidates[i]
+		weight := max(uint64(c.Weight*(1<<20)), 1)
+		weights += weight
+		shares += weight * uint64(c.Share)
+		v.weights[k], v.shares[k] = weights, shares
+		if c.Local && c.Eligible() {
+			v.local = append(v.local, i)
+		}
+	}
 }
 
 // Len returns the number of candidates.

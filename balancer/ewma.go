@@ -79,9 +79,12 @@ func (l *Load) ProbeLatency() time.Duration {
 	return time.Duration(l.probe.micros() * float64(time.Microsecond))
 }
 
+// penalised reports whether a connection has failed within the last second.
+func (l *Load) penalised(nowNanos int64) bool { return nowNanos < l.penaltyUntil.Load() }
+
 // latencyMicros is the latency that pickers compare.
 func (l *Load) latencyMicros(nowNanos int64) float64 {
-	if nowNanos < l.penaltyUntil.Load() {
+	if l.penalised(nowNanos) {
 		return refusedLatencyMicros
 	}
 	return l.latency.micros()
@@ -90,7 +93,7 @@ func (l *Load) latencyMicros(nowNanos int64) float64 {
 // responseMicros is the latency of the node as such, apart from what users ask
 // of it: the probes' if there are any.
 func (l *Load) responseMicros(nowNanos int64) float64 {
-	if nowNanos < l.penaltyUntil.Load() {
+	if l.penalised(nowNanos) {
 		return refusedLatencyMicros
 	}
 	if m := l.probe.micros(); m > 0 {

@@ -1,5 +1,7 @@
 package balancer
 
+import "math"
+
 const (
 	// slowFactor and slowFloorMicros say when a node gets users' operations only
 	// to explore it: its round trips are more than ten times the best node's,
@@ -21,6 +23,11 @@ const (
 // as well as looking at all nodes, without the herd that follows "the best
 // one" (M. Mitzenmacher, "The Power of Two Choices in Randomized Load
 // Balancing", IEEE TPDS 12(10), 2001).
+//
+// It looks at latencies: those of operations and probes make the cost; a node
+// that refused or broke a connection counts as very slow for a second; and a
+// node whose round trips are more than ten times the best one's gets at most
+// one operation a second.
 type P2C struct{}
 
 // Name returns "p2c".
@@ -28,20 +35,8 @@ func (P2C) Name() string { return "p2c" }
 
 // Pick returns the cheaper of two random candidates.
 func (P2C) Pick(v *View, r Request) int {
-	n := v.free(&r.Excluded)
-	if n == 0 {
-		r.Trace.note(RuleNone)
-		return None
-	}
-	if n == 1 {
-		r.Trace.note(RuleOnly)
-		return v.nth(&r.Excluded, 0)
-	}
-	random := mix(r.Seq, r.Seed, 0)
-	a := int(random % uint64(n))
-	b := (a + 1 + int((random>>32)%uint64(n-1))) % n
-	i := v.cheaper(v.nth(&r.Excluded, a), v.nth(&r.Excluded, b), r)
-	if !v.slow(i, r) {
+	i := v.twoChoices(v.pool, r)
+	if i == None || !v.slow(i, r) {
 		return i
 	}
 	if v.explores(i, r) {
@@ -55,13 +50,31 @@ func (P2C) Pick(v *View, r Request) int {
 	return i
 }
 
-// free counts the candidates that may be picked and aren't excluded.
-func (v *View) free(excluded *Set) int {
+// twoChoices returns the cheaper of two random candidates in pool that aren't
+// excluded, or None.
+func (v *View) twoChoices(pool []int, r Request) int {
+	n := free(pool, &r.Excluded)
+	if n == 0 {
+		r.Trace.note(RuleNone)
+		return None
+	}
+	if n == 1 {
+		r.Trace.note(RuleOnly)
+		return nth(pool, &r.Excluded, 0)
+	}
+	random := mix(r.Seq, r.Seed, 0)
+	a := int(random % uint64(n))
+	b := (a + 1 + int((random>>32)%uint64(n-1))) % n
+	return v.cheaper(nth(pool, &r.Excluded, a), nth(pool, &r.Excluded, b), r)
+}
+
+// free counts the candidates in pool that aren't excluded.
+func free(pool []int, excluded *Set) int {
 	if excluded.empty() {
-		return len(v.pool)
+		return len(pool)
 	}
 	n := 0
-	for _, i := range v.pool {
+	for _, i := range pool {
 		if !excluded.Has(i) {
 			n++
 		}
@@ -69,12 +82,12 @@ func (v *View) free(excluded *Set) int {
 	return n
 }
 
-// nth returns the k-th candidate that may be picked and isn't excluded.
-func (v *View) nth(excluded *Set, k int) int {
+// nth returns the k-th candidate in pool that isn't excluded.
+func nth(pool []int, excluded *Set, k int) int {
 	if excluded.empty() {
-		return v.pool[k]
+		return pool[k]
 	}
-	for _, i := range v.pool {
+	for _, i := range pool {
 		if excluded.Has(i) {
 			continue
 		}
@@ -124,11 +137,17 @@ func (v *View) cheaper(i, j int, r Request) int {
 // be picked instead.
 func (v *View) slow(i int, r Request) bool {
 	mine := v.candidates[i].Load.responseMicros(r.NowNanos)
-	if mine <= slowFloorMicros {
-		return false
-	}
+	return mine > slowFloorMicros && mine > v.slowLimit(r)
+}
+
+// slowLimit is the response time from which on a candidate is far slower than
+// the best one that could be picked.
+func (v *View) slowLimit(r Request) float64 {
 	best := v.best(r)
-	return best != None && mine > slowFactor*v.candidates[best].Load.responseMicros(r.NowNanos)
+	if best == None {
+		return math.Inf(1)
+	}
+	return max(slowFactor*v.candidates[best].Load.responseMicros(r.NowNanos), slowFloorMicros)
 }
 
 // best returns the candidate with the lowest response time.
@@ -171,8 +190,11 @@ func (c *Candidate) admits(random uint64) bool {
 // of SplitMix64 (G. Steele et al., "Fast Splittable Pseudorandom Number
 // Generators", OOPSLA 2014).
 func mix(seq, seed, stream uint64) uint64 {
-	z := seq*0x9e3779b97f4a7c15 + seed + stream*0xd1342543de82ef95
+	z := seq*golden + seed + stream*0xd1342543de82ef95
 	z = (z ^ z>>30) * 0xbf58476d1ce4e5b9
 	z = (z ^ z>>27) * 0x94d049bb133111eb
 	return z ^ z>>31
 }
+
+// golden is 2^64 divided by the golden ratio, made odd.
+const golden = 0x9e3779b97f4a7c15

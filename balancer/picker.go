@@ -13,7 +13,8 @@ const MaxCandidates = 256
 // value serves all goroutines.
 type Picker interface {
 	// Pick returns the index of a candidate in v, or None. It never returns a
-	// candidate in r.Excluded.
+	// candidate in r.Excluded. But for Affinity it doesn't look at the key: the
+	// function Pick does, for all pickers.
 	Pick(v *View, r Request) int
 	// Name returns the name by which Parse finds the picker.
 	Name() string
@@ -31,10 +32,24 @@ type Request struct {
 	// NowNanos is the time in nanoseconds since any fixed point, the same point
 	// that the candidates' Load values are fed with.
 	NowNanos int64
+	// Key is the hash, see KeyOf, of what the operation is about, if Keyed is
+	// true: operations with one key go to one node while that is possible.
+	Key   uint64
+	Keyed bool
 	// Excluded holds the candidates that were tried already.
 	Excluded Set
 	// Trace, if not nil, is where the picker notes what decided.
 	Trace *Trace
+}
+
+// Pick places one operation: one with a key where the key belongs (see
+// Affinity), whatever the picker, any other as p says. It returns the index of
+// a candidate in v, or None.
+func Pick(p Picker, v *View, r Request) int {
+	if r.Keyed {
+		return Affinity{}.Pick(v, r)
+	}
+	return p.Pick(v, r)
 }
 
 // Set is a set of candidate indices. The zero value is empty. It is a plain
@@ -47,10 +62,13 @@ type Set struct {
 // nothing.
 func (s Set) With(i int) Set {
 	if i >= 0 && i < MaxCandidates {
-		s.words[i/64] |= 1 << (i % 64)
+		s.add(i)
 	}
 	return s
 }
+
+// add adds the index of a candidate to s itself.
+func (s *Set) add(i int) { s.words[i/64] |= 1 << (i % 64) }
 
 // Has reports whether i is in s.
 func (s *Set) Has(i int) bool {

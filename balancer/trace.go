@@ -25,6 +25,19 @@ const (
 	RuleFastest
 	// RuleTurn: it was its turn.
 	RuleTurn
+	// RuleLeast: of all, it had the fewest operations in flight; chance decided
+	// between equals.
+	RuleLeast
+	// RuleShare: it was its turn by its share.
+	RuleShare
+	// RuleRandom: it was drawn at random.
+	RuleRandom
+	// RuleKey: it is the first for the operation's key.
+	RuleKey
+	// RuleNextForKey: those that come first for the operation's key are
+	// overloaded or far slower, refused a connection just now, or have just come
+	// back.
+	RuleNextForKey
 )
 
 // String says the rule in a few words, fit for a message.
@@ -33,12 +46,58 @@ func (r Rule) String() string {
 		"none could be picked", "the only one that could be picked", "the cheaper of two drawn at random",
 		"the one of two alike with less in flight", "the first of two equals drawn at random",
 		"the other one drawn is starting slowly", "far slower than the best, to see whether it still is",
-		"the fastest, since the one drawn is far slower", "its turn",
+		"the fastest, since the one drawn is far slower", "its turn", "the one with the fewest in flight",
+		"its turn by weight", "drawn at random", "the key's own",
+		"the next for the key, whose own is overloaded, failing, slow or starting slowly",
 	}
 	if int(r) < len(names) {
 		return names[r]
 	}
 	return names[RuleNone]
+}
+
+// Other says in a few words what the rule made of a candidate that it didn't
+// choose; compared says whether it was one of the two in Drawn.
+func (r Rule) Other(compared bool) string {
+	switch {
+	case r == RuleTurn || r == RuleShare:
+		return "not its turn"
+	case r == RuleLeast:
+		return "not fewer in flight, or failing, slow or starting slowly"
+	case r == RuleKey:
+		return "not the key's own"
+	case r == RuleNextForKey:
+		return "later for the key, or overloaded, failing, slow or starting slowly"
+	case compared:
+		return "drawn as well"
+	default:
+		return "not drawn"
+	}
+}
+
+// Reach says how far a picker that knows zones looked. The zero value is
+// ReachAll.
+type Reach uint8
+
+const (
+	// ReachAll: zones didn't matter.
+	ReachAll Reach = iota
+	// ReachOwn: only the client's own zone was looked at.
+	ReachOwn
+	// ReachSpilled: the own zone had no node to spare.
+	ReachSpilled
+)
+
+// String completes the words of a Rule.
+func (r Reach) String() string {
+	switch r {
+	case ReachOwn:
+		return ", in the own zone"
+	case ReachSpilled:
+		return ", of all zones because the own one has none to spare"
+	default:
+		return ""
+	}
 }
 
 // Drawn is one of two candidates that were compared. Latency and operations in
@@ -57,23 +116,35 @@ type Drawn struct {
 type Trace struct {
 	// Rule is what decided.
 	Rule Rule
+	// Reach is which zones were looked at.
+	Reach Reach
 	// Compared says whether two candidates were compared: those in Drawn.
 	Compared bool
 	// Drawn holds the two, in the order in which they were drawn.
 	Drawn [2]Drawn
 }
 
+// String says what decided, in words fit for a message.
+func (t *Trace) String() string { return t.Rule.String() + t.Reach.String() }
+
 // note notes a choice for which nothing was compared.
 func (t *Trace) note(rule Rule) {
 	if t != nil {
-		t.Rule, t.Compared = rule, false
+		t.Rule, t.Reach, t.Compared = rule, ReachAll, false
 	}
 }
 
 // draw notes a comparison.
 func (t *Trace) draw(rule Rule, a, b Drawn) {
 	if t != nil {
-		t.Rule, t.Compared, t.Drawn = rule, true, [2]Drawn{a, b}
+		t.Rule, t.Reach, t.Compared, t.Drawn = rule, ReachAll, true, [2]Drawn{a, b}
+	}
+}
+
+// reach notes which zones the choice just noted was made from.
+func (t *Trace) reach(r Reach) {
+	if t != nil {
+		t.Reach = r
 	}
 }
 

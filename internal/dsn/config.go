@@ -37,6 +37,13 @@ type Node struct {
 type Settings struct {
 	// Balancer is the name of the picker.
 	Balancer string
+	// Weights are the nodes' shares of the operations with the picker weighted, in
+	// the order of the nodes.
+	Weights []int
+	// Zone is the client's own zone, and Zones are those of the nodes, in their
+	// order, for the picker zone.
+	Zone  string
+	Zones []string
 	// MaxConnsPerNode bounds the server connections to each node.
 	MaxConnsPerNode int
 	// MinIdle is how many idle connections to each node are kept warm.

@@ -17,7 +17,8 @@ import (
 type Key struct {
 	// Name is how the key is written.
 	Name string
-	// Type is one of: whole number, duration, name, qualified name, role.
+	// Type is one of: whole number, duration, name, qualified name, role, zone, or
+	// a list of whole numbers or names.
 	Type string
 	// Default is the value of a name that doesn't mention the key.
 	Default string
@@ -28,19 +29,17 @@ type Key struct {
 
 	set   func(*Settings, string) bool // false: the value isn't allowed
 	valid func(*Settings) bool
+	flaw  func(*Settings) string // what is wrong with a value that isn't allowed; may be nil
 }
 
 // Keys returns the table of our own keys in the order of the documentation.
 func Keys() []Key {
-	return slices.Concat(poolKeys(), retryKeys(), fenceKeys())
+	return slices.Concat(balanceKeys(), poolKeys(), retryKeys(), fenceKeys())
 }
 
 // poolKeys holds the keys about nodes, connections and health.
 func poolKeys() []Key {
 	return []Key{
-		nameKey("balancer", []string{"p2c", "round_robin"}, "p2c",
-			"How the node for an operation is picked.",
-			func(s *Settings) *string { return &s.Balancer }),
 		// 16 connections to each of three nodes are 48 of the 100 that
 		// PostgreSQL allows by default.
 		intKey("max_conns_per_node", 16, 1, 10000, "Server connections to each node, at most.",
@@ -227,7 +226,7 @@ func DefaultSettings() Settings {
 func (s Settings) Validate() error {
 	for _, k := range Keys() {
 		if !k.valid(&s) {
-			return k.notAllowed()
+			return k.notAllowed(&s)
 		}
 	}
 	if s.MinIdle > s.MaxConnsPerNode {
@@ -241,7 +240,10 @@ func (s Settings) Validate() error {
 
 // notAllowed is the error for a bad value. It doesn't show the value: in a
 // broken name that could be a part of a password.
-func (k Key) notAllowed() error {
+func (k Key) notAllowed(s *Settings) error {
+	if k.flaw != nil {
+		return fmt.Errorf("dsn: %s", k.flaw(s))
+	}
 	switch k.Type {
 	case "name":
 		return fmt.Errorf("dsn: the value of %s is unknown; allowed are %s", k.Name, k.Range)

@@ -139,7 +139,7 @@ func (b *builder) settings() (Settings, error) {
 	for _, k := range Keys() {
 		value, found := b.given[k.Name]
 		if found && !k.set(&s, value) {
-			return Settings{}, k.notAllowed()
+			return Settings{}, k.notAllowed(&s)
 		}
 	}
 	// The two bounds below depend on another key: a default gives way to what

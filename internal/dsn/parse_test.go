@@ -201,12 +201,12 @@ func TestParseEnvironmentServiceAndPassfile(t *testing.T) {
 
 func TestParseSettings(t *testing.T) {
 	clearEnv(t)
-	c, err := Parse("host=a balancer=round_robin max_conns_per_node=5 min_idle=0 acquire_timeout=2 probe_interval=100ms " +
+	c, err := Parse("host=a balancer=round_robin weights=7 zone=x zones=x max_conns_per_node=5 min_idle=0 acquire_timeout=2 probe_interval=100ms " +
 		"dial_timeout=1m retry_max_attempts=3 retry_base=1ms retry_cap=0.5 session_reset=strict engine=mesh " +
 		"commit_fence=table fence_table=a.b fence_owner=ops fence_resolve_timeout=500ms")
 	require.NoError(t, err)
 	assert.Equal(t, Settings{
-		Balancer: "round_robin", MaxConnsPerNode: 5, MinIdle: 0, AcquireTimeout: 2 * time.Second,
+		Balancer: "round_robin", Weights: []int{7}, Zone: "x", Zones: []string{"x"}, MaxConnsPerNode: 5, MinIdle: 0, AcquireTimeout: 2 * time.Second,
 		ProbeInterval: 100 * time.Millisecond, DialTimeout: time.Minute, RetryMaxAttempts: 3,
 		RetryBase: time.Millisecond, RetryCap: 500 * time.Millisecond, SessionReset: ResetStrict, Engine: "mesh",
 		CommitFence: "table", FenceTable: "a.b", FenceOwner: "ops", FenceResolveTimeout: 500 * time.Millisecond,
@@ -278,6 +278,7 @@ func TestKeysAreDocumented(t *testing.T) {
 		if k.Name == "balancer" {
 			assert.Equal(t, strings.Join(balancer.Names(), ", "), k.Range)
 			assert.Equal(t, balancer.DefaultName, k.Default)
+			assert.Equal(t, balancer.MaxShare, maxWeight)
 		}
 	}
 }
@@ -306,7 +307,17 @@ func TestParseErrors(t *testing.T) {
 		"host=a nonsense_key=x":                                    "unknown key nonsense_key",
 		"postgres://a/db?nonsense_key=x":                           "unknown key nonsense_key",
 		"host=a statement_timout=1":                                "did you mean statement_timeout?",
-		"host=a balancer=best":                                     "allowed are p2c, round_robin",
+		"host=a balancer=best":                                     "allowed are p2c, least_inflight, round_robin, weighted, random, zone, affinity",
+		"host=a,b weights=3,0":                                     "value 2 of weights isn't a whole number from 1 to 1000",
+		"host=a,b weights=-1,3":                                    "value 1 of weights isn't",
+		"host=a,b weights=1001,3":                                  "value 1 of weights isn't",
+		"host=a,b weights=1,x":                                     "value 2 of weights isn't",
+		"host=a,b weights=1,":                                      "value 2 of weights isn't",
+		"host=a weights=":                                          "value 1 of weights isn't",
+		"host=a,b zones=x,,":                                       "value 2 of zones isn't a name",
+		"host=a zone=''":                                           "zone must be one name",
+		"host=a zone=a,b":                                          "zone must be one name",
+		"host=a weights=1;host=b weights=2":                        "weights is given with different values",
 		"host=a engine=oracle":                                     "allowed are auto, postgres",
 		"host=a session_reset=on":                                  "allowed are auto, strict, off",
 		"host=a max_conns_per_node=0":                              "whole number from 1 to 10000",
@@ -399,6 +410,9 @@ func TestNoSecretInErrors(t *testing.T) {
 		"host=a password=x;" + marker + "=y",
 		"host=a sslpassword=my " + marker + "=word",
 		"host=a balancer=" + marker,
+		"host=a weights=" + marker,
+		"host=a zones=," + marker,
+		"host=a zone=," + marker,
 		"host=a port=" + marker,
 		"host=a sslmode=" + marker,
 		"host=a target_session_attrs=" + marker,

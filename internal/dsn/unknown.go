@@ -27,7 +27,6 @@ func unavailable() map[string]string {
 		"discover":          later,
 		"read_from":         later,
 		"conflict_affinity": later,
-		"zone":              later,
 
 		"pool_max_conns":                pool("max_conns_per_node"),
 		"pool_min_conns":                pool("min_idle"),
