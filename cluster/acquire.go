@@ -52,8 +52,12 @@ func (c *Cluster) acquire(ctx context.Context, avoid balancer.Set, wanted wish, 
 		return lease{}, err
 	}
 	now := time.Now()
-	s := search{cluster: c, hint: hintsOf(ctx).node, avoid: avoid, wish: wanted, began: now, view: c.view.Load()}
+	h := hintsOf(ctx)
+	s := search{cluster: c, hint: h.node, avoid: avoid, wish: wanted, began: now, view: c.view.Load()}
 	s.request = balancer.Request{Seq: c.sequence.Add(1), Seed: c.seed, NowNanos: now.UnixNano()}
+	if h.key != "" {
+		s.request.Key, s.request.Keyed = balancer.KeyOf(h.key), true
+	}
 	if s.hint != "" && c.nodeByAddr(s.hint) == nil {
 		return lease{}, &OpError{Outcome: NotSent, Attempts: 1, Err: fmt.Errorf("WithNode: no node has the address %q", s.hint)}
 	}
@@ -110,7 +114,7 @@ func (s *search) pick() (int, time.Time) {
 		}
 		s.wish = wish{}
 	}
-	return s.cluster.picker.Pick(s.view.picks, s.request), time.Time{}
+	return balancer.Pick(s.cluster.picker, s.view.picks, s.request), time.Time{}
 }
 
 // admit refuses operations on a closed or wrongly composed cluster, and makes

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"slices"
 	"strings"
 
 	"github.com/jackc/pgx/v5"
@@ -100,6 +101,9 @@ func ParseConfig(names ...string) (Config, error) {
 	if err != nil {
 		return Config{}, err
 	}
+	if err := parsed.Settings.CheckNodes(len(parsed.Nodes)); err != nil {
+		return Config{}, err
+	}
 	return Config{DSNs: names, Nodes: parsed.Nodes, Settings: parsed.Settings, parsed: true}, nil
 }
 
@@ -130,7 +134,10 @@ func (c Config) resolve() (Config, []string, error) {
 	if err := c.Settings.Validate(); err != nil {
 		return c, nil, err
 	}
-	return c, warnings, c.checkFence()
+	if err := c.Settings.CheckNodes(len(c.Nodes)); err != nil {
+		return c, nil, err
+	}
+	return c, append(warnings, c.Settings.Unused()...), c.checkFence()
 }
 
 // checkFence refuses a commit fence where the configuration already says that
@@ -154,6 +161,9 @@ func (c *Config) checkFence() error {
 // overlay returns base with the fields of over that aren't zero.
 func overlay(base, over Settings) Settings {
 	set(&base.Balancer, over.Balancer)
+	setList(&base.Weights, over.Weights)
+	set(&base.Zone, over.Zone)
+	setList(&base.Zones, over.Zones)
 	set(&base.MaxConnsPerNode, over.MaxConnsPerNode)
 	set(&base.MinIdle, over.MinIdle)
 	base.MinIdle = min(base.MinIdle, base.MaxConnsPerNode)
@@ -176,6 +186,13 @@ func set[T comparable](field *T, value T) {
 	var zero T
 	if value != zero {
 		*field = value
+	}
+}
+
+// setList is set for lists. It copies them: the caller may change his.
+func setList[T any](field *[]T, value []T) {
+	if len(value) != 0 {
+		*field = slices.Clone(value)
 	}
 }
 

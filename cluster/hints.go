@@ -5,6 +5,7 @@ import "context"
 // hints are what the caller said about an operation through its context.
 type hints struct {
 	node       string
+	key        string
 	idempotent bool
 	readOnly   bool
 	commit     bool
@@ -25,6 +26,19 @@ func hintsOf(ctx context.Context) hints {
 func WithNode(ctx context.Context, addr string) context.Context {
 	h := hintsOf(ctx)
 	h.node = addr
+	return context.WithValue(ctx, hintsKey{}, h)
+}
+
+// WithKey says what an operation is about, an account for example. Operations
+// with the same key go to the same node, as long as that is up and isn't
+// overloaded, whatever the picker and from every client that names the nodes
+// alike; so they meet their conflicts there, early, and not at COMMIT between
+// nodes. Like WithNode, which goes before it, it says where a checkout begins,
+// and given to the beginning of a transaction it counts for the first statement.
+// The empty key is none.
+func WithKey(ctx context.Context, key string) context.Context {
+	h := hintsOf(ctx)
+	h.key = key
 	return context.WithValue(ctx, hintsKey{}, h)
 }
 

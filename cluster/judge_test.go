@@ -89,8 +89,8 @@ func TestRecord(t *testing.T) {
 }
 
 func TestHintsKeepEachOther(t *testing.T) {
-	ctx := WithReadOnly(WithNode(WithIdempotent(context.Background()), "a:1"))
-	require.Equal(t, hints{node: "a:1", idempotent: true, readOnly: true}, hintsOf(ctx))
+	ctx := WithReadOnly(WithKey(WithNode(WithIdempotent(context.Background()), "a:1"), "k"))
+	require.Equal(t, hints{node: "a:1", key: "k", idempotent: true, readOnly: true}, hintsOf(ctx))
 	require.Equal(t, hints{}, hintsOf(context.Background()))
 }
 

@@ -129,7 +129,7 @@ func (c *Cluster) resolver(failed *balancer.Set) *Node {
 			request.Excluded = request.Excluded.With(i)
 		}
 	}
-	i := c.picker.Pick(v.picks, request)
+	i := balancer.Pick(c.picker, v.picks, request)
 	if i == balancer.None {
 		*failed = balancer.Set{}
 		return nil

@@ -34,6 +34,7 @@ type Session struct {
 	beginSQL string // the same, kept
 	readOnly bool   // it was begun as read-only
 	node     string // WithNode of its Begin
+	key      string // WithKey of its Begin
 	wrote    bool   // it may have changed something
 	over     *txEnd // its COMMIT has travelled with a statement
 	txErr    error  // its first error
@@ -196,8 +197,8 @@ func (s *Session) attempt(ctx context.Context, r *Rows) error {
 // Begin opens a transaction. Nothing is sent: BEGIN travels with the first
 // statement, so an error of BEGIN is that statement's, and an empty
 // transaction costs nothing. The context says to which RunTx or Retry the
-// transaction belongs, if to any, and its WithNode counts for a first statement
-// that has none of its own; it isn't kept.
+// transaction belongs, if to any, and its WithNode and WithKey count for a first
+// statement that has none of its own; it isn't kept.
 func (s *Session) Begin(ctx context.Context, opts TxOptions) error {
 	switch {
 	case s.lost != nil:
@@ -210,7 +211,8 @@ func (s *Session) Begin(ctx context.Context, opts TxOptions) error {
 	}
 	s.beginSQL, s.readOnly = opts.sql(), opts.ReadOnly
 	s.inTx, s.begin, s.txErr, s.wrote = true, s.beginSQL, nil, false
-	s.node = hintsOf(ctx).node
+	h := hintsOf(ctx)
+	s.node, s.key = h.node, h.key
 	s.watched(ctx)
 	return nil
 }
@@ -319,8 +321,12 @@ func (s *Session) ensureLease(ctx context.Context) error {
 	if s.lease.held() {
 		return nil
 	}
-	if s.node != "" && hintsOf(ctx).node == "" {
+	h := hintsOf(ctx)
+	if s.node != "" && h.node == "" {
 		ctx = WithNode(ctx, s.node)
+	}
+	if s.key != "" && h.key == "" {
+		ctx = WithKey(ctx, s.key)
 	}
 	l, err := s.cluster.acquire(ctx, s.avoid, s.wish, &s.choice)
 	if err != nil {

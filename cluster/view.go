@@ -46,11 +46,25 @@ func (c *Cluster) buildView(reports *health.View) *view {
 		candidates = append(candidates, balancer.Candidate{
 			Name: n.addr, State: state, Weight: r.Weight, Load: &n.load,
 			BreakerOpen: r.Breaker == health.BreakerOpen,
+			Share:       c.share(i), Local: c.local(i), Limit: int64(c.settings.MaxConnsPerNode),
 		})
 		v.nodes = append(v.nodes, n)
 	}
 	v.picks = balancer.NewView(candidates)
 	return v
+}
+
+// share is the part of the operations that node i gets by weight.
+func (c *Cluster) share(i int) int {
+	if len(c.settings.Weights) == 0 {
+		return 1
+	}
+	return c.settings.Weights[i]
+}
+
+// local reports whether node i is in the client's own zone.
+func (c *Cluster) local(i int) bool {
+	return len(c.settings.Zones) != 0 && c.settings.Zones[i] == c.settings.Zone
 }
 
 // roundComplete reports whether every node has answered or failed once.
@@ -95,9 +109,9 @@ func (ch *choice) reason(now bool) string {
 	case ch.renewed:
 		return "for a new session where the last one had ended"
 	case ch.view.picks.Panic():
-		return ch.trace.Rule.String() + "; few nodes are well, so doubtful ones count, too"
+		return ch.trace.String() + "; few nodes are well, so doubtful ones count, too"
 	default:
-		return ch.trace.Rule.String()
+		return ch.trace.String()
 	}
 }
 
@@ -143,9 +157,9 @@ func (ch *choice) describe(x *Candidate, n *Node, k int) {
 		x.Note = "left out, its breaker is open"
 	case !ch.view.picks.Pickable(k):
 		x.Note = "left out"
-	case x.Compared:
-		x.Note = "drawn as well"
+	case ch.renewed:
+		x.Note = "not asked for"
 	default:
-		x.Note = "not drawn"
+		x.Note = ch.trace.Rule.Other(x.Compared)
 	}
 }
