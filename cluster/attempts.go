@@ -141,6 +141,9 @@ const (
 	// StopScope: a statement of a transaction or of a session that had been used
 	// isn't tried again by itself.
 	StopScope
+	// StopSession: all attempts are bound to one session (a sql.Conn), and its
+	// server connection is lost.
+	StopSession
 )
 
 // String gives the reason in a few words, fit for a message.
@@ -148,7 +151,7 @@ func (s Stop) String() string {
 	names := [...]string{
 		"undecided", "the last error allows no other attempt", "no attempts are left", "MaxElapsed leaves no time",
 		"the deadline leaves no time", "the retry budget is empty", "the context is over",
-		"what came before it in the session can't be done again",
+		"what came before it in the session can't be done again", "the session's server connection is lost",
 	}
 	if int(s) < len(names) {
 		return names[s]
@@ -158,7 +161,7 @@ func (s Stop) String() string {
 
 // RetryError is the error of a RunTx or Retry that made several attempts, or
 // would have made another one but for its limits. It unwraps to the error of the
-// last attempt and, if that ended the tries, the context's. errors.As finds an
+// last attempt and, if there is one, Cause. errors.As finds an
 // *OpError, *OutcomeUnknownError or *NoNodeError of the last attempt as a copy
 // that counts and lists the attempts of the whole.
 type RetryError struct {
@@ -170,7 +173,8 @@ type RetryError struct {
 	Stop Stop
 	// Err is the error of the last attempt.
 	Err error
-	// Cause is the context's error if Stop is StopContext.
+	// Cause is the context's error if Stop is StopContext, and has ErrSessionLost
+	// if it is StopSession.
 	Cause error
 }
 
@@ -184,7 +188,7 @@ func (e *RetryError) Error() string {
 		e.Attempts, plural, e.Stop, strings.TrimPrefix(e.Err.Error(), "anywriter: "))
 }
 
-// Unwrap returns the last attempt's error and the context's.
+// Unwrap returns the last attempt's error and the cause.
 func (e *RetryError) Unwrap() []error {
 	if e.Cause == nil {
 		return []error{e.Err}

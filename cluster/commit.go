@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"time"
+
+	"github.com/anywriter/anywriter/internal/sqlstate"
 )
 
 // Commit ends the transaction. A nil error means that the server confirmed it,
@@ -110,7 +112,11 @@ func abortedError(first, lost error) error {
 // inherit makes an error as retryable as the one that caused it.
 func inherit(e *OpError, cause error) {
 	var op *OpError
-	if errors.As(cause, &op) {
+	var none *NoNodeError
+	switch {
+	case errors.As(cause, &none) && none.Cause == nil:
+		e.verdict.Retry = sqlstate.RetryAnyNode
+	case errors.As(cause, &op):
 		e.Node, e.SQLState, e.verdict.Retry, e.explained = op.Node, op.SQLState, op.verdict.Retry, op.explained
 	}
 }

@@ -268,18 +268,21 @@ func OutcomeOf(err error) Outcome {
 // DefinitelyAborted, and the reason was a conflict or a node rather than the
 // statement itself or the caller's context.
 func IsRetryable(err error) bool {
-	if err == nil || errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
-		return false
-	}
 	var unknown *OutcomeUnknownError
-	if errors.As(err, &unknown) {
-		return false
-	}
 	var op *OpError
-	if errors.As(err, &op) {
-		return op.Outcome.SafeToRepeat() && op.verdict.Retry != sqlstate.RetryNever
+	var none *NoNodeError
+	var gaveUp *RetryError
+	over := errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded)
+	switch {
+	case err == nil, errors.As(err, &unknown), errors.As(err, &gaveUp) && gaveUp.Stop == StopContext:
+		return false
+	case errors.As(err, &op):
+		return !over && op.Outcome.SafeToRepeat() && op.verdict.Retry != sqlstate.RetryNever
+	case errors.As(err, &none):
+		return none.Cause == nil // the nodes' own time may have been over
+	default:
+		return !over && errors.Is(err, ErrSessionLost)
 	}
-	return errors.Is(err, ErrSessionLost)
 }
 
 // factsOf extracts from an error what the policy looks at.

@@ -30,6 +30,15 @@ type pacer struct {
 // atOnce, the first needs no wait: that is a move to another node, where nobody
 // is in the way.
 func (p *pacer) next(ctx context.Context, now time.Time, atOnce bool) (time.Duration, Stop) {
+	d, stop := p.nextUncharged(ctx, now, atOnce)
+	if stop == StopUnknown && !p.budget.Withdraw(now) {
+		return 0, StopBudget
+	}
+	return d, stop
+}
+
+// nextUncharged is next without a look at the budget.
+func (p *pacer) nextUncharged(ctx context.Context, now time.Time, atOnce bool) (time.Duration, Stop) {
 	if p.backoff == nil {
 		p.backoff = retry.NewBackOff(p.policy, p.seed())
 	}
@@ -47,8 +56,6 @@ func (p *pacer) next(ctx context.Context, now time.Time, atOnce bool) (time.Dura
 		return 0, StopDeadline
 	case !retry.FitsDeadline(now, d, p.limit):
 		return 0, StopElapsed
-	case !p.budget.Withdraw(now):
-		return 0, StopBudget
 	default:
 		return d, StopUnknown
 	}

@@ -52,7 +52,8 @@ type RunOptions struct {
 // leaves open are closed.
 //
 // A session that held no server connection before gives it back between two
-// attempts, so that each begins on the best node; any other stays on its node.
+// attempts, so that each begins on the best node; any other stays on its node,
+// and RunTx ends with ErrSessionLost when its connection breaks.
 // In the end the session holds the last attempt's connection until Release.
 func RunTx(ctx context.Context, s *Session, opts *RunOptions, fn func(ctx context.Context, s *Session) error) error {
 	if opts == nil {
@@ -65,13 +66,16 @@ func RunTx(ctx context.Context, s *Session, opts *RunOptions, fn func(ctx contex
 			s.Release()
 		}
 		first = false
-		return s.runOnce(ctx, opts.TxOptions, fn)
+		return s.runOnce(ctx, opts.TxOptions, movable, fn)
 	})
 }
 
 // runOnce makes one attempt of RunTx.
-func (s *Session) runOnce(ctx context.Context, opts TxOptions, fn func(context.Context, *Session) error) error {
+func (s *Session) runOnce(ctx context.Context, opts TxOptions, movable bool, fn func(context.Context, *Session) error) error {
 	txCtx, watch := WatchTx(ctx)
+	if !movable {
+		watch.Pin()
+	}
 	if err := s.Begin(txCtx, opts); err != nil {
 		return err
 	}
@@ -126,8 +130,11 @@ func Retry(ctx context.Context, opts *RetryOptions, fn func(ctx context.Context)
 			return nil
 		}
 		reason := reasonOf(err)
-		if !mayRepeat(reason, timedOut) {
+		switch {
+		case !mayRepeat(reason, timedOut), noNode(reason) && !timedOut && !l.bounded(ctx):
 			return l.fail(ctx, err, StopFinal)
+		case l.lost != nil:
+			return l.fail(ctx, err, StopSession)
 		}
 		ended := time.Now()
 		wait, stop := l.next(ctx, reason, ended)
@@ -156,6 +163,7 @@ type loop struct {
 	// often a commit was asked for.
 	begun, commits atomic.Int64
 
+	lost    error // why no attempt can follow in the session
 	pace    pacer
 	earlier []Attempt
 }
@@ -202,6 +210,19 @@ func mayRepeat(err error, timedOut bool) bool {
 	return IsRetryable(err) || timedOut && outOfTime(err) && OutcomeOf(err).SafeToRepeat()
 }
 
+// noNode reports whether an attempt ended before it began, because no node could
+// be had within acquire_timeout.
+func noNode(err error) bool { return errors.Is(err, ErrNoNode) }
+
+// bounded reports whether the caller has said for how long to try. If not, a
+// cluster without a node is reported after acquire_timeout, as by every other
+// operation: the thirty attempts that a conflict is worth would be half a minute
+// of waiting that nobody has asked for.
+func (l *loop) bounded(ctx context.Context) bool {
+	_, deadline := ctx.Deadline()
+	return deadline || l.opts.MaxElapsed > 0 || l.opts.MaxAttempts > 0
+}
+
 // outOfTime reports whether work ended because its context's deadline passed.
 func outOfTime(err error) bool {
 	return errors.Is(err, context.DeadlineExceeded) || verdictOf(err).Kind == sqlstate.Canceled
@@ -213,7 +234,11 @@ func (l *loop) next(ctx context.Context, reason error, now time.Time) (time.Dura
 	if l.made == 1 {
 		l.pace = l.pacer(ctx, c)
 	}
-	wait, stop := l.pace.next(ctx, now, verdictOf(reason).Retry == sqlstate.RetryOtherNode)
+	pace := l.pace.next
+	if noNode(reason) {
+		pace = l.pace.nextUncharged // no node has had any work from it
+	}
+	wait, stop := pace(ctx, now, verdictOf(reason).Retry == sqlstate.RetryOtherNode)
 	if stop == StopUnknown && c != nil {
 		c.countRetry(reason)
 	}
@@ -246,8 +271,11 @@ func (l *loop) fail(ctx context.Context, err error, stop Stop) error {
 		return err // nothing to add, or not ours to wrap: it may be compared with ==
 	}
 	e := &RetryError{Attempts: l.made, Earlier: l.earlier, Stop: stop, Err: err}
-	if stop == StopContext {
+	switch stop {
+	case StopContext:
 		e.Cause = ctx.Err()
+	case StopSession:
+		e.Cause = l.lost
 	}
 	return e
 }

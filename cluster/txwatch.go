@@ -14,6 +14,7 @@ import (
 type TxWatch struct {
 	loop   *loop // nil outside of Retry
 	follow bool  // one transaction is of interest, and not all that are begun
+	pinned bool  // another attempt would be made in the same session
 
 	begun bool
 	over  chan struct{} // closed when the transaction has ended
@@ -23,6 +24,7 @@ type TxWatch struct {
 	first   error // the first error of a statement
 	ended   txEnding
 	commit  error             // COMMIT's error
+	lost    error             // why its session can go on no more
 	control stmtclass.Control // the command by which a statement ended it
 }
 
@@ -47,6 +49,11 @@ func WatchTx(ctx context.Context) (context.Context, *TxWatch) {
 	}
 	return context.WithValue(ctx, watchKey{}, w), w
 }
+
+// Pin says that another attempt would be made in the session of this one: if
+// its server connection is lost, Retry ends. It must be called before the
+// transaction is begun.
+func (w *TxWatch) Pin() { w.pinned = true }
 
 // watched tells the watch of a context, if there is one, that the session has
 // begun a transaction.
@@ -103,6 +110,9 @@ func (s *Session) end(w *TxWatch, how txEnding, err error) {
 	if w == nil || s.inTx || s.watch != w {
 		return
 	}
+	if s.lost != nil {
+		w.lost = s.lostError()
+	}
 	w.ended, w.commit, s.watch = how, err, nil
 	close(w.over)
 }
@@ -142,6 +152,9 @@ func (e *ClosureError) Unwrap() []error { return []error{e.First, e.Err} }
 // Commit or Rollback that followed.
 func (w *TxWatch) Verdict(ctx context.Context, closure, end error) error {
 	w.Wait()
+	if w.pinned && w.begun && w.loop != nil {
+		w.loop.lost = w.lost
+	}
 	switch {
 	case !w.begun: // a driver in between kept the context to itself
 		return either(closure, end)

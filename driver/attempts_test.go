@@ -86,7 +86,7 @@ func TestEarlierAttemptsOfStatement(t *testing.T) {
 func TestNoNodeAfterLostReply(t *testing.T) {
 	dsn := sharedServer(t)
 	proxy := startLoser(t, shared.server.Addr())
-	config, err := driver.ParseConfig(strings.Replace(dsn, shared.server.Addr(), proxy.addr(), 1) + "&acquire_timeout=100ms")
+	config, err := driver.ParseConfig(strings.Replace(dsn, shared.server.Addr(), proxy.addr(), 1) + "&acquire_timeout=1s")
 	require.NoError(t, err)
 	config.Events.Retried = func(string, string) { _ = proxy.Close() }
 	db := sql.OpenDB(driver.NewConnector(config))

@@ -53,7 +53,9 @@ func (o *TxOptions) retry() *cluster.RetryOptions {
 // behind, and failed because of a conflict (SQLSTATE 40001, 40P01) or because
 // its node went away before COMMIT was sent, RunTx runs fn again in a new one,
 // until it succeeds, the attempts, MaxElapsed or the retry budget are used up,
-// or the context's deadline leaves no time for the next wait.
+// or the context's deadline leaves no time for the next wait. Without a deadline,
+// MaxElapsed and MaxAttempts it doesn't try again after acquire_timeout has
+// passed without any node.
 //
 // # What may stand in fn
 //
@@ -98,7 +100,7 @@ func (o *TxOptions) retry() *cluster.RetryOptions {
 // errors come back as fn returned them.
 //
 // On a *sql.Conn the attempts stay on its node: a connection that breaks is an
-// error there.
+// error there, which has ErrSessionLost, and no attempt follows.
 func RunTx(ctx context.Context, db Beginner, opts *TxOptions, fn func(ctx context.Context, tx *sql.Tx) error) error {
 	if opts == nil {
 		opts = &TxOptions{}
@@ -122,9 +124,21 @@ func Retry(ctx context.Context, opts *TxOptions, fn func(ctx context.Context) er
 	return cluster.Retry(ctx, opts.retry(), fn)
 }
 
+// isConn reports whether transactions of db are all in one session: db is a
+// *sql.Conn, or something that embeds one.
+func isConn(db Beginner) bool {
+	_, ok := db.(interface {
+		Raw(func(driverConn any) error) error
+	})
+	return ok
+}
+
 // runOnce makes one attempt of RunTx.
 func runOnce(ctx context.Context, db Beginner, opts *sql.TxOptions, fn func(context.Context, *sql.Tx) error) error {
 	txCtx, watch := cluster.WatchTx(ctx)
+	if isConn(db) {
+		watch.Pin()
+	}
 	tx, err := db.BeginTx(txCtx, opts)
 	if err != nil {
 		if ctx.Err() != nil && errors.Is(err, ctx.Err()) && OutcomeOf(err) == Unknown {

@@ -494,7 +494,8 @@ func TestRunTxOnLostConn(t *testing.T) {
 		conn, err := l.db.Conn(t.Context())
 		require.NoError(t, err)
 		runs := 0
-		err = driver.RunTx(l.at(t.Context(), 1), conn, nil, func(ctx context.Context, tx *sql.Tx) error {
+		never := &driver.TxOptions{OnRetry: func(int, error, time.Duration) { t.Error("there is no session for another attempt") }}
+		err = driver.RunTx(l.at(t.Context(), 1), conn, never, func(ctx context.Context, tx *sql.Tx) error {
 			runs++
 			if err := add(ctx, tx, 1); err != nil {
 				return err
@@ -504,11 +505,82 @@ func TestRunTxOnLostConn(t *testing.T) {
 		})
 		require.Equal(t, 1, runs)
 		require.ErrorIs(t, err, driver.ErrSessionLost)
+		require.Equal(t, driver.DefinitelyAborted, driver.OutcomeOf(err))
+		require.True(t, driver.IsRetryable(err), "in another session")
 		var gaveUp *driver.RetryError
 		require.ErrorAs(t, err, &gaveUp)
-		require.Equal(t, []any{cluster.StopFinal, 2, "Connection"}, []any{gaveUp.Stop, gaveUp.Attempts, gaveUp.Earlier[0].Kind})
+		require.Equal(t, []any{cluster.StopSession, 1, 0}, []any{gaveUp.Stop, gaveUp.Attempts, len(gaveUp.Earlier)})
 		require.NoError(t, conn.Close())
 	})
+}
+
+// While no node is there RunTx goes on trying for as long as the caller has
+// given it; whoever has set no limit waits for acquire_timeout.
+func TestRunTxWithoutNodes(t *testing.T) {
+	for name, c := range map[string]struct {
+		opts   driver.TxOptions
+		limit  time.Duration // of the context; 0: none
+		outage time.Duration
+		runs   int
+		tries  int // at least
+		took   [2]time.Duration
+	}{
+		"shorter than acquire_timeout": {outage: 300 * time.Millisecond, runs: 1, took: [2]time.Duration{300 * time.Millisecond, 1200 * time.Millisecond}},
+		"no limit":                     {outage: time.Minute, tries: 1, took: [2]time.Duration{time.Second, 1100 * time.Millisecond}},
+		"deadline":                     {limit: time.Minute, outage: 5 * time.Second, runs: 1, took: [2]time.Duration{5 * time.Second, 7 * time.Second}},
+		"deadline is over":             {limit: 5 * time.Second, outage: time.Minute, tries: 4, took: [2]time.Duration{4 * time.Second, 5 * time.Second}},
+		"MaxElapsed":                   {opts: driver.TxOptions{MaxElapsed: time.Minute}, outage: 5 * time.Second, runs: 1, took: [2]time.Duration{5 * time.Second, 7 * time.Second}},
+		"MaxElapsed is over":           {opts: driver.TxOptions{MaxElapsed: 3 * time.Second}, outage: time.Minute, tries: 3, took: [2]time.Duration{2 * time.Second, 4 * time.Second}},
+		"MaxAttempts":                  {opts: driver.TxOptions{MaxAttempts: 4}, outage: time.Minute, tries: 4, took: [2]time.Duration{4 * time.Second, 5 * time.Second}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			inVirtualTime(t, func(t *testing.T, l *ledger) {
+				var undo []simnode.Undo
+				for _, n := range l.sim.Nodes() {
+					undo = append(undo, n.Kill())
+				}
+				back := time.AfterFunc(c.outage, func() {
+					for _, u := range undo {
+						u()
+					}
+				})
+				ctx := t.Context()
+				if c.limit > 0 {
+					var cancel context.CancelFunc
+					ctx, cancel = context.WithTimeout(ctx, c.limit)
+					defer cancel()
+				}
+				began, runs := time.Now(), 0
+				err := driver.RunTx(ctx, l.db, &c.opts, func(ctx context.Context, tx *sql.Tx) error {
+					err := add(ctx, tx, 1)
+					if err == nil {
+						runs++
+					}
+					return err
+				})
+				took := time.Since(began)
+				require.Equal(t, c.runs, runs)
+				require.GreaterOrEqual(t, took, c.took[0])
+				require.LessOrEqual(t, took, c.took[1])
+				if c.runs == 1 {
+					require.NoError(t, err)
+					require.Equal(t, 1, l.total())
+					return
+				}
+				require.ErrorIs(t, err, driver.ErrNoNode)
+				require.Equal(t, driver.NotSent, driver.OutcomeOf(err))
+				var none *driver.NoNodeError
+				require.ErrorAs(t, err, &none)
+				require.GreaterOrEqual(t, max(none.Attempts, 1), c.tries)
+				if back.Stop() {
+					for _, u := range undo {
+						u()
+					}
+				}
+				require.NoError(t, l.sim.WaitReady(t.Context()))
+			})
+		})
+	}
 }
 
 // Without a sql.Conn the next attempt begins on another node, at once.
