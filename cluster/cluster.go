@@ -134,6 +134,7 @@ func (c *Cluster) changed(v *health.View, i int) {
 	c.publish()
 	if n, r := c.nodes[i], v.Reports[i]; n.reported != r.State {
 		n.reported = r.State
+		n.pace(r.State)
 		c.events.state(n, r)
 	}
 }

@@ -57,6 +57,17 @@ type Node struct {
 // that has just come back.
 const maxDials = 8
 
+// recoveringDials bounds the connections opened per second to a node that has just
+// come back: its slow start keeps operations away, and this keeps those that come
+// from each bringing a connection along. The pool of 16 is full in a fraction of a
+// second, one of hundreds within the slow start.
+const recoveringDials = 50
+
+// maxConnLifetime is the age at which a connection is closed once it is idle, plus
+// up to a fifth of it by chance, so that those opened together aren't closed
+// together.
+const maxConnLifetime = time.Hour
+
 // newNode prepares a node; it starts nothing and dials nothing.
 func newNode(c *Cluster, index int, from dsn.Node) (*Node, error) {
 	n := &Node{cluster: c, index: index, addr: from.Name, reset: c.settings.SessionReset}
@@ -88,6 +99,7 @@ func newNode(c *Cluster, index int, from dsn.Node) (*Node, error) {
 	pool.ConnConfig = n.config
 	pool.MaxConns = int32(c.settings.MaxConnsPerNode)
 	pool.MinConns, pool.MinIdleConns = 0, int32(min(c.settings.MinIdle, c.settings.MaxConnsPerNode))
+	pool.MaxConnLifetime, pool.MaxConnLifetimeJitter = maxConnLifetime, maxConnLifetime/5
 	// The pool's own ping would cost a round trip and tell nothing that the
 	// prober doesn't know; see Node.acquire for what is checked instead.
 	pool.ShouldPing = func(context.Context, pgxpool.ShouldPingParams) bool { return false }
@@ -134,6 +146,15 @@ func (n *Node) cut(reason health.Reason) {
 func (n *Node) allow() {
 	n.traffic.Allow()
 	n.cluster.warm(n)
+}
+
+// pace bounds the dials to a node that has just come back.
+func (n *Node) pace(state health.State) {
+	if state == health.Recovering {
+		n.traffic.Pace(recoveringDials, maxDials)
+	} else {
+		n.traffic.Pace(0, 0)
+	}
 }
 
 // describe says in a few words why the node isn't picked, for error messages.

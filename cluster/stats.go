@@ -51,8 +51,9 @@ type NodeStats struct {
 	// Picks counts leases, Ops finished statements, of which Errors failed;
 	// Conflicts of those were conflicts and Retries were tried again.
 	Picks, Ops, Errors, Conflicts, Retries int64
-	// Cuts counts the sockets that were reset because the node was down.
-	Cuts int64
+	// Opened counts the sockets that were opened, cancel requests included, and Cuts
+	// those that were reset because the node was down.
+	Opened, Cuts int64
 	// FoundCommitted, FoundAborted and StayedUnknown count what the commit fence
 	// found out about commits whose answer was lost on this node.
 	FoundCommitted, FoundAborted, StayedUnknown int64
@@ -81,7 +82,8 @@ func (n *Node) stats(r health.Report) NodeStats {
 		InFlight: int(n.load.InFlight()), Conns: int(pool.TotalConns()), Idle: int(pool.IdleConns()),
 		Sockets: n.traffic.Count(),
 		Picks:   n.counters.picks.Load(), Ops: n.counters.ops.Load(), Errors: n.counters.errors.Load(),
-		Conflicts: n.counters.conflicts.Load(), Retries: n.counters.retries.Load(), Cuts: n.counters.cuts.Load(),
+		Conflicts: n.counters.conflicts.Load(), Retries: n.counters.retries.Load(),
+		Opened: n.traffic.Opened(), Cuts: n.counters.cuts.Load(),
 		FoundCommitted: n.counters.foundCommitted.Load(), FoundAborted: n.counters.foundAborted.Load(),
 		StayedUnknown: n.counters.stayedUnknown.Load(),
 		P50:           q[0], P99: q[1],

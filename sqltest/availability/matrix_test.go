@@ -54,6 +54,7 @@ type result struct {
 	well, hurt, healed   time.Time // when the phases began
 	share                float64   // of the healed node's operations, at the end
 	cuts                 int64     // sockets of the sick node
+	dialed               float64   // sockets opened per second to the sick node, from the fault on
 	before, after        cluster.Stats
 	truth                availability.Truth
 	unhurt, during, then availability.Record
@@ -80,7 +81,9 @@ func measure(t *testing.T, g *target, who subject, p phases, deadline time.Durat
 	out.after = who.stats()
 	out.record = load.Stop()
 	if who.cluster != nil {
-		out.cuts = out.after.Nodes[sick].Cuts - out.before.Nodes[sick].Cuts
+		was, is := out.before.Nodes[sick], out.after.Nodes[sick]
+		out.cuts = is.Cuts - was.Cuts
+		out.dialed = float64(is.Opened-was.Opened) / time.Since(out.hurt).Seconds()
 	}
 	out.unhurt = out.record.Between(out.well, out.hurt)
 	out.during = out.record.Between(out.hurt, out.healed)

@@ -20,11 +20,11 @@ var write = flag.Bool("matrix.write", false, "measure for longer, beside peers, 
 func (r *result) summary() string {
 	longest := r.then.Longest()
 	return fmt.Sprintf("%d operations, %d failed, %d unknown (%d there), longest gap %v, longest wait %v (write %v: %v), "+
-		"p99 %v then %v, %.0f/s then %.0f/s, share %.3f, %d cuts, %d stalls",
+		"p99 %v then %v, %.0f/s then %.0f/s, share %.3f, %.1f dials/s, %d cuts, %d stalls",
 		len(r.record), r.record.Count(availability.Failed), r.record.Count(availability.Unknown), r.truth.Found,
 		round(r.then.LongestGap()), round(longest.Wait()), longest.Write, longest.Err,
 		round(r.unhurt.Quantile(0.99)), round(r.during.Quantile(0.99)),
-		r.record.Rate(r.well, r.hurt), r.record.Rate(r.hurt, r.healed), r.share, r.cuts, r.after.Stalls-r.before.Stalls)
+		r.record.Rate(r.well, r.hurt), r.record.Rate(r.hurt, r.healed), r.share, r.dialed, r.cuts, r.after.Stalls-r.before.Stalls)
 }
 
 func listed(misses []string) string {
@@ -47,10 +47,14 @@ var reported = map[string][]string{}
 // report keeps a measurement for the report.
 func (g *target) report(f fault, who string, r *result) {
 	longest := r.then.Longest()
-	reported[g.name] = append(reported[g.name], fmt.Sprintf("| %s | %s | %d | %d | %d | %v | %v | %.0f of %.0f | %v | %.0f %% |",
+	dials := "–"
+	if who == "anywriter" {
+		dials = fmt.Sprintf("%.1f", r.dialed)
+	}
+	reported[g.name] = append(reported[g.name], fmt.Sprintf("| %s | %s | %d | %d | %d | %v | %v | %.0f of %.0f | %v | %.0f %% | %s |",
 		f.name, who, r.record.Count(availability.Failed), r.record.Count(availability.Unknown), r.truth.Twice+r.truth.Lost,
 		round(r.then.LongestGap()), round(longest.Wait()), r.record.Rate(r.hurt, r.healed), r.record.Rate(r.well, r.hurt),
-		round(r.during.Quantile(0.99)), 100*r.share))
+		round(r.during.Quantile(0.99)), 100*r.share, dials))
 }
 
 // head says what the tables mean.
@@ -75,7 +79,8 @@ exact.
 - **gap**: the longest time without any success; **wait**: the longest that a single
   operation took, from the fault on.
 - **ok/s**: successes per second while the node was sick, of those before.
-- **share** of the healed node, ten seconds after.
+- **share** of the healed node, ten seconds after; **dials/s**: connections opened to
+  it per second, from the fault on.
 
 An application that uses plain pgx with several databases has no more than one
 writer at a time with a multi-host DSN, and needs rules of its own with several.
@@ -87,7 +92,7 @@ func writeReport(path string) error {
 	fmt.Fprintf(&b, head, phasesOf(&target{}, fault{}).hurt, "Linux", runtime.NumCPU())
 	for _, name := range slices.Sorted(maps.Keys(reported)) {
 		fmt.Fprintf(&b, "\n## %s\n\n", name)
-		b.WriteString("| fault | driver | failed | unknown | wrong | gap | wait | ok/s | p99 | share |\n|---|---|---|---|---|---|---|---|---|---|\n")
+		b.WriteString("| fault | driver | failed | unknown | wrong | gap | wait | ok/s | p99 | share | dials/s |\n|---|---|---|---|---|---|---|---|---|---|---|\n")
 		for _, l := range reported[name] {
 			b.WriteString(l + "\n")
 		}

@@ -97,11 +97,16 @@ func (r *result) neverHappens(t *testing.T, f fault) {
 	assert.Zero(t, r.truth.Lost, "acknowledged writes that are lost")
 	assert.Zero(t, r.truth.Twice, "writes that took effect twice")
 	assert.Zero(t, r.truth.Denied, "writes that took effect although their error says no")
+	assert.Less(t, r.dialed, mostDialed, "connections opened per second to the sick node")
 	if f.bounds.noCuts && r.after.Stalls == r.before.Stalls {
 		assert.Zero(t, r.cuts, "a node that lives was cut off")
 	}
 	require.False(t, t.Failed())
 }
+
+// mostDialed bounds the connections per second that are opened to a node from its
+// fault on.
+const mostDialed = 64.0
 
 // inTime returns the bounds in time that were missed.
 func (r *result) inTime(g *target, f fault) []string {

@@ -91,6 +91,8 @@ type Set struct {
 	dialer func(ctx context.Context, network, address string) (net.Conn, error)
 	slots  chan struct{} // one token per dial in progress
 	pulse  *health.Pulse // node-wide: notes every byte that comes in
+	pace   pace
+	opened atomic.Int64
 
 	mu      sync.Mutex
 	refused error // non-nil: dials fail with it
@@ -124,6 +126,9 @@ func (t *Set) Dial(ctx context.Context, network, address string) (net.Conn, erro
 		defer func() { <-t.slots }()
 	case <-ctx.Done():
 		return nil, t.dialError(ctx.Err())
+	}
+	if err := t.pace.wait(ctx); err != nil {
+		return nil, t.dialError(err)
 	}
 	conn, err := t.dialer(ctx, network, address)
 	if err != nil {
@@ -174,6 +179,7 @@ func (t *Set) add(c *Conn) error {
 		return t.refused
 	}
 	t.open[c] = struct{}{}
+	t.opened.Add(1)
 	return nil
 }
 
@@ -196,6 +202,13 @@ func (t *Set) Allow() {
 	defer t.mu.Unlock()
 	t.refused = nil
 }
+
+// Pace bounds the dials to so many per second, after a burst that needn't wait;
+// zero per second is no bound. Dials that wait for their turn are dials in progress.
+func (t *Set) Pace(perSecond, burst int) { t.pace.set(perSecond, burst) }
+
+// Opened returns how many sockets were opened since New.
+func (t *Set) Opened() int64 { return t.opened.Load() }
 
 // Ready notes that a session is open on the connection.
 func (c *Conn) Ready() { c.ready.Store(true) }
