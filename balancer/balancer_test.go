@@ -320,10 +320,10 @@ func TestStateNames(t *testing.T) {
 func TestConcurrentUse(t *testing.T) {
 	v := view(5, nil)
 	var wg sync.WaitGroup
-	for g := range 8 {
+	for g, p := range pickers() {
 		wg.Go(func() { // ends after its loop
 			for k := range 2000 {
-				i := P2C{}.Pick(v, Request{Seq: uint64(g*2000 + k), NowNanos: int64(k) * ms})
+				i := p.Pick(v, Request{Seq: uint64(g*2000 + k), NowNanos: int64(k) * ms})
 				l := v.Candidate(i).Load
 				l.Begin()
 				l.Observe(int64(k)*ms, time.Duration(k)*time.Microsecond)

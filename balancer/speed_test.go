@@ -38,7 +38,7 @@ func troubled(n int) *View {
 
 // A pick takes less than 100 ns among 3 nodes and less than 1 µs among 100. What
 // is measured is the fastest of many short rounds, for which a busy machine
-// needs one undisturbed moment only; the bounds here are three times the goal,
+// needs one undisturbed moment only; the bounds here are five times the goal,
 // and so catch an algorithm that has become another one, not a slow machine.
 func TestPickIsFast(t *testing.T) {
 	if raceEnabled {
@@ -46,7 +46,7 @@ func TestPickIsFast(t *testing.T) {
 	}
 	const rounds, picks = 500, 100
 	for _, p := range pickers() {
-		for n, bound := range map[int]time.Duration{3: 300 * time.Nanosecond, 100: 3 * time.Microsecond} {
+		for n, bound := range map[int]time.Duration{3: 500 * time.Nanosecond, 100: 5 * time.Microsecond} {
 			for kind, v := range map[string]*View{"well": loaded(n), "in trouble": troubled(n)} {
 				best, seq := time.Hour, uint64(0)
 				for range rounds {

@@ -32,7 +32,8 @@ const (
 	RuleShare
 	// RuleRandom: it was drawn at random.
 	RuleRandom
-	// RuleKey: it is the first for the operation's key.
+	// RuleKey: of those that could be picked, it is the first for the operation's
+	// key.
 	RuleKey
 	// RuleNextForKey: those that come first for the operation's key are
 	// overloaded or far slower, refused a connection just now, or have just come
@@ -47,8 +48,8 @@ func (r Rule) String() string {
 		"the one of two alike with less in flight", "the first of two equals drawn at random",
 		"the other one drawn is starting slowly", "far slower than the best, to see whether it still is",
 		"the fastest, since the one drawn is far slower", "its turn", "the one with the fewest in flight",
-		"its turn by weight", "drawn at random", "the key's own",
-		"the next for the key, whose own is overloaded, failing, slow or starting slowly",
+		"its turn by weight", "drawn at random", "the first for its key",
+		"the next for its key, since the first is overloaded, failing, slow or starting slowly",
 	}
 	if int(r) < len(names) {
 		return names[r]
@@ -65,7 +66,7 @@ func (r Rule) Other(compared bool) string {
 	case r == RuleLeast:
 		return "not fewer in flight, or failing, slow or starting slowly"
 	case r == RuleKey:
-		return "not the key's own"
+		return "later for the key"
 	case r == RuleNextForKey:
 		return "later for the key, or overloaded, failing, slow or starting slowly"
 	case compared:

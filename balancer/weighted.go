@@ -18,7 +18,7 @@ func (Weighted) Pick(v *View, r Request) int {
 	// interval: after n of them a part has its share but for 3 + 3.6 ln n of them
 	// at most, where chance would miss by the root of n (L. Kuipers,
 	// H. Niederreiter, "Uniform Distribution of Sequences", Wiley 1974, chapter 2,
-	// theorem 3.4).
+	// section 3).
 	return v.draw(v.shares, r.Seq*golden+r.Seed, RuleShare, r)
 }
 

@@ -215,7 +215,7 @@ func affinity(t *testing.T, l *ledger) {
 	}
 	require.NotContains(t, l.ask(60, nil), 60, "without a key all nodes serve")
 	x := l.choice(key(0))
-	require.Equal(t, []any{"the key's own", before[0]}, []any{x.Choice, chosen(x)})
+	require.Equal(t, []any{"the first for its key", before[0]}, []any{x.Choice, chosen(x)})
 
 	tx, err := l.db.BeginTx(key(1), nil)
 	require.NoError(t, err)
@@ -240,7 +240,7 @@ func affinity(t *testing.T, l *ledger) {
 		require.Equal(t, before[k], home(k), "key %d is back", k)
 	}
 	defer l.hold(before[0]+1, 5)()
-	require.Equal(t, "the next for the key, whose own is overloaded, failing, slow or starting slowly", l.choice(key(0)).Choice)
+	require.Equal(t, "the next for its key, since the first is overloaded, failing, slow or starting slowly", l.choice(key(0)).Choice)
 }
 
 // chosen returns the place of the candidate that was taken.
