@@ -30,7 +30,7 @@ var forbidden = []struct {
 // pure lists the packages that are functions of values: no network, no files,
 // no clock, no locks.
 var pure = []string{
-	"balancer", "internal/outcome", "internal/sqlstate", "internal/stmtclass",
+	"balancer", "cluster/internal/role", "internal/outcome", "internal/sqlstate", "internal/stmtclass",
 	"simnode/internal/message", "simnode/internal/certify", "simnode/internal/origin",
 	"simnode/internal/volume", "simnode/internal/member",
 }
