@@ -44,6 +44,8 @@ type Settings struct {
 	// order, for the picker zone.
 	Zone  string
 	Zones []string
+	// ReadFrom says which nodes reads go to: writers, any or prefer_replicas.
+	ReadFrom string
 	// MaxConnsPerNode bounds the server connections to each node.
 	MaxConnsPerNode int
 	// MinIdle is how many idle connections to each node are kept warm.
@@ -76,6 +78,13 @@ type Settings struct {
 
 // Fenced reports whether commits are fenced.
 func (s Settings) Fenced() bool { return s.CommitFence == FenceInTable }
+
+// The values of read_from.
+const (
+	ReadFromWriters        = "writers"
+	ReadFromAny            = "any"
+	ReadFromPreferReplicas = "prefer_replicas"
+)
 
 // FenceInTable is the value of commit_fence that switches the fence on.
 const FenceInTable = "table"

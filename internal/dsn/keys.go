@@ -40,6 +40,11 @@ func Keys() []Key {
 // poolKeys holds the keys about nodes, connections and health.
 func poolKeys() []Key {
 	return []Key{
+		// Where all nodes take writes the three are the same. Where some don't,
+		// they lag: who hasn't asked for old data mustn't get it.
+		nameKey("read_from", []string{ReadFromWriters, ReadFromAny, ReadFromPreferReplicas}, ReadFromWriters,
+			"Which nodes reads go to: those that take writes, all, or those that take none as long as one of them is well.",
+			func(s *Settings) *string { return &s.ReadFrom }),
 		// 16 connections to each of three nodes are 48 of the 100 that
 		// PostgreSQL allows by default.
 		intKey("max_conns_per_node", 16, 1, 10000, "Server connections to each node, at most.",

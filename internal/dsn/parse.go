@@ -3,13 +3,11 @@ package dsn
 import (
 	"errors"
 	"fmt"
-	"reflect"
 	"sort"
 	"strconv"
 	"strings"
 
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgconn"
 )
 
 // maxNodes bounds the hosts of one name, as the balancer's views are bounded.
@@ -63,10 +61,10 @@ func (b *builder) add(name string, follows bool) error {
 	if err != nil {
 		return sanitise(err)
 	}
-	if err := checkRole(all); err != nil {
+	if err := b.takeKeys(all, follows || mayBeSecret(name)); err != nil {
 		return err
 	}
-	if err := b.takeKeys(all, follows || mayBeSecret(name)); err != nil {
+	if err := b.takeRole(all); err != nil {
 		return err
 	}
 	list := hosts(all)
@@ -85,6 +83,7 @@ func (b *builder) add(name string, follows bool) error {
 		for _, k := range Keys() {
 			delete(single.RuntimeParams, k.Name)
 		}
+		single.ValidateConnect = nil // would ask on each new connection what the prober knows
 		b.addNode(Node{Name: address(single.Host, single.Port), Conn: single})
 	}
 	return nil
@@ -223,17 +222,4 @@ func percentEncode(v string) string {
 		}
 	}
 	return b.String()
-}
-
-// checkRole allows the values of target_session_attrs that are implemented:
-// any, and read-write, which pgx checks on every new connection.
-func checkRole(c *pgx.ConnConfig) error {
-	if c.ValidateConnect == nil {
-		return nil
-	}
-	readWrite := reflect.ValueOf(pgconn.ValidateConnectTargetSessionAttrsReadWrite).Pointer()
-	if reflect.ValueOf(c.ValidateConnect).Pointer() == readWrite {
-		return nil
-	}
-	return errRole
 }

@@ -195,18 +195,42 @@ func TestParseEnvironmentServiceAndPassfile(t *testing.T) {
 	t.Run("role from the environment", func(t *testing.T) {
 		t.Setenv("PGTARGETSESSIONATTRS", "standby")
 		_, err := Parse("host=a")
-		assert.ErrorContains(t, err, "allowed are any, read-write")
+		assert.ErrorContains(t, err, "allowed are any, read-write, primary, prefer-standby")
 	})
+}
+
+// target_session_attrs is translated, and pgx's own check of each new connection
+// is left out.
+func TestRoles(t *testing.T) {
+	clearEnv(t)
+	for name, want := range map[string]string{
+		"host=a":                          ReadFromWriters,
+		"host=a target_session_attrs=any": ReadFromWriters,
+		"host=a target_session_attrs=any read_from=any":                              ReadFromAny,
+		"host=a target_session_attrs=read-write":                                     ReadFromWriters,
+		"host=a target_session_attrs=primary read_from=writers":                      ReadFromWriters,
+		"host=a,b target_session_attrs=prefer-standby":                               ReadFromPreferReplicas,
+		"postgres://a,b/db?target_session_attrs=prefer-standby;host=c":               ReadFromPreferReplicas,
+		"host=a target_session_attrs=read-write;host=b target_session_attrs=primary": ReadFromWriters,
+		"host=a read_from=prefer_replicas":                                           ReadFromPreferReplicas,
+	} {
+		c, err := Parse(name)
+		require.NoError(t, err, name)
+		assert.Equal(t, want, c.Settings.ReadFrom, name)
+		for _, n := range c.Nodes {
+			assert.Nil(t, n.Conn.ValidateConnect, name)
+		}
+	}
 }
 
 func TestParseSettings(t *testing.T) {
 	clearEnv(t)
 	c, err := Parse("host=a balancer=round_robin weights=7 zone=x zones=x max_conns_per_node=5 min_idle=0 acquire_timeout=2 probe_interval=100ms " +
 		"dial_timeout=1m retry_max_attempts=3 retry_base=1ms retry_cap=0.5 session_reset=strict engine=mesh " +
-		"commit_fence=table fence_table=a.b fence_owner=ops fence_resolve_timeout=500ms")
+		"read_from=any commit_fence=table fence_table=a.b fence_owner=ops fence_resolve_timeout=500ms")
 	require.NoError(t, err)
 	assert.Equal(t, Settings{
-		Balancer: "round_robin", Weights: []int{7}, Zone: "x", Zones: []string{"x"}, MaxConnsPerNode: 5, MinIdle: 0, AcquireTimeout: 2 * time.Second,
+		Balancer: "round_robin", ReadFrom: "any", Weights: []int{7}, Zone: "x", Zones: []string{"x"}, MaxConnsPerNode: 5, MinIdle: 0, AcquireTimeout: 2 * time.Second,
 		ProbeInterval: 100 * time.Millisecond, DialTimeout: time.Minute, RetryMaxAttempts: 3,
 		RetryBase: time.Millisecond, RetryCap: 500 * time.Millisecond, SessionReset: ResetStrict, Engine: "mesh",
 		CommitFence: "table", FenceTable: "a.b", FenceOwner: "ops", FenceResolveTimeout: 500 * time.Millisecond,
@@ -217,7 +241,7 @@ func TestParseSettings(t *testing.T) {
 	require.NoError(t, err)
 	assert.Equal(t, DefaultSettings(), c.Settings)
 	assert.Equal(t, Settings{
-		Balancer: "p2c", MaxConnsPerNode: 16, MinIdle: 2, AcquireTimeout: time.Second,
+		Balancer: "p2c", ReadFrom: "writers", MaxConnsPerNode: 16, MinIdle: 2, AcquireTimeout: time.Second,
 		ProbeInterval: 250 * time.Millisecond, DialTimeout: time.Second, RetryMaxAttempts: 30,
 		RetryBase: 2 * time.Millisecond, RetryCap: 250 * time.Millisecond, SessionReset: ResetAuto, Engine: "auto",
 		CommitFence: "off", FenceTable: "anywriter.fence", FenceResolveTimeout: 2 * time.Second,
@@ -332,12 +356,15 @@ func TestParseErrors(t *testing.T) {
 		"host=a retry_max_attempts=0":                              "1 to 1000",
 		"host=a min_idle=1;host=b min_idle=2":                      "min_idle is given with different values",
 		"host=a discover=dns":                                      "discover can't be used: it isn't available in this version",
-		"host=a read_from=any":                                     "isn't available in this version",
+		"host=a read_from=standby":                                 "allowed are writers, any, prefer_replicas",
 		"host=a fence_owner=''":                                    "fence_owner must be a role",
 		"host=a pool_max_conns=3":                                  "use max_conns_per_node",
 		"host=a load_balance_hosts=random":                         "use balancer",
 		"host=a target_session_attrs=standby":                      "allowed are any, read-write",
-		"host=a target_session_attrs=primary":                      "allowed are any, read-write",
+		"host=a target_session_attrs=read-only":                    "allowed are any, read-write, primary, prefer-standby",
+		"host=a target_session_attrs=primary read_from=any":        "contradict",
+		"host=a read_from=any;host=b target_session_attrs=primary": "contradict",
+		"host=a target_session_attrs=primary;host=b read_from=any": "read_from is given with different values",
 		"host=a target_session_attrs=odd":                          "allowed are any, read-write",
 		"host=a,b port=1,2,3":                                      "number of ports",
 		"host=a port=70000":                                        "1 to 65535",

@@ -8,9 +8,6 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 )
 
-// errRole is the answer to a target_session_attrs that isn't implemented.
-var errRole = errors.New("dsn: the value of target_session_attrs is unknown; allowed are any, read-write")
-
 // complaint is one of pgx's messages with ours in its place.
 type complaint struct{ theirs, ours string }
 

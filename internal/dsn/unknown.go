@@ -25,7 +25,6 @@ func unavailable() map[string]string {
 	pool := func(ours string) string { return "it is pgxpool's; use " + ours }
 	return map[string]string{
 		"discover":          later,
-		"read_from":         later,
 		"conflict_affinity": later,
 
 		"pool_max_conns":                pool("max_conns_per_node"),
