@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/jackc/pgx/v5/pgconn"
@@ -20,16 +21,25 @@ const retryRefused = 20 * time.Millisecond
 
 // search is one operation's search for a node.
 type search struct {
+	want
 	cluster *Cluster
 	hint    string // the only node wanted, or ""
-	avoid   balancer.Set
-	wish    wish
 	began   time.Time
 	request balancer.Request
 	view    *view
-	timer   *time.Timer   // of acquire_timeout; made when the search first waits
-	causes  []error       // what nodes answered in the current round
-	refused map[int]error // of those that turned this client away, by index in view
+	group   *group          // in which a node was picked last
+	failed  balancer.Set    // nodes that gave no connection in the current round
+	timer   *time.Timer     // of acquire_timeout; made when the search first waits
+	causes  []error         // what nodes answered in the current round
+	refused map[*Node]error // of those that turned this client away
+}
+
+// want is what an attempt wants of the node. The zero value wants one that takes
+// writes.
+type want struct {
+	read  bool         // a node for reads will do
+	avoid balancer.Set // nodes that are taken only if there is no other
+	wish  wish
 }
 
 // wish is the server connection that an attempt would like: a new one on the
@@ -42,9 +52,8 @@ type wish struct {
 
 // acquire picks a node and gets a connection to it. It goes on to other nodes,
 // and then waits for news of the cluster, until the context or acquire_timeout
-// ends. Nodes in avoid are taken only if there is no other. How it chose is left
-// in note, if that isn't nil.
-func (c *Cluster) acquire(ctx context.Context, avoid balancer.Set, wanted wish, note *choice) (lease, error) {
+// ends. How it chose is left in note, if that isn't nil.
+func (c *Cluster) acquire(ctx context.Context, wanted want, note *choice) (lease, error) {
 	if note != nil {
 		note.view = nil
 	}
@@ -53,7 +62,7 @@ func (c *Cluster) acquire(ctx context.Context, avoid balancer.Set, wanted wish, 
 	}
 	now := time.Now()
 	h := hintsOf(ctx)
-	s := search{cluster: c, hint: h.node, avoid: avoid, wish: wanted, began: now, view: c.view.Load()}
+	s := search{cluster: c, hint: h.node, want: wanted, began: now, view: c.view.Load()}
 	s.request = balancer.Request{Seq: c.sequence.Add(1), Seed: c.seed, NowNanos: now.UnixNano()}
 	if h.key != "" {
 		s.request.Key, s.request.Keyed = balancer.KeyOf(h.key), true
@@ -64,12 +73,11 @@ func (c *Cluster) acquire(ctx context.Context, avoid balancer.Set, wanted wish, 
 	if note != nil {
 		s.request.Trace = &note.trace
 	}
-	s.exclude()
 	defer s.stop()
 	i, l, err := s.search(ctx)
 	if note != nil {
-		note.view, note.index, note.began = s.view, i, now.UnixNano()
-		note.hint, note.avoid, note.excluded, note.renewed = s.hint, s.avoid, s.request.Excluded, s.wish.node != nil
+		note.view, note.group, note.index, note.began = s.view, s.group, i, now.UnixNano()
+		note.hint, note.read, note.avoid, note.failed, note.renewed = s.hint, s.read, s.avoid, s.failed, s.wish.node != nil
 	}
 	return l, err
 }
@@ -84,8 +92,8 @@ func (s *search) search(ctx context.Context) (int, lease, error) {
 			}
 			continue
 		}
-		n := s.view.nodes[i]
-		l, err := n.take(ctx, s.view, since)
+		n := s.group.nodes[i]
+		l, err := n.take(ctx, s.view, s.group.picks.Panic(), since)
 		if err == nil {
 			return i, l, nil
 		}
@@ -98,8 +106,8 @@ func (s *search) search(ctx context.Context) (int, lease, error) {
 			err = fmt.Errorf("node %s: %w", n.addr, trouble)
 		}
 		s.causes = append(s.causes, err)
-		s.noteRefusal(i, err)
-		s.request.Excluded = s.request.Excluded.With(i)
+		s.noteRefusal(n, err)
+		s.failed = s.failed.With(n.index)
 	}
 }
 
@@ -107,14 +115,34 @@ func (s *search) search(ctx context.Context) (int, lease, error) {
 // been opened.
 func (s *search) pick() (int, time.Time) {
 	if s.wish.node != nil {
-		for i, n := range s.view.nodes {
-			if n == s.wish.node && !s.request.Excluded.Has(i) && s.view.picks.Pickable(i) {
+		for _, s.group = range s.groups() {
+			i := slices.Index(s.group.nodes, s.wish.node)
+			if i >= 0 && s.allows(s.wish.node) && s.group.picks.Pickable(i) {
 				return i, s.wish.since
 			}
 		}
 		s.wish = wish{}
 	}
-	return balancer.Pick(s.cluster.picker, s.view.picks, s.request), time.Time{}
+	for _, s.group = range s.groups() {
+		s.request.Excluded = s.excluded()
+		if i := balancer.Pick(s.cluster.picker, s.group.picks, s.request); i != balancer.None {
+			return i, time.Time{}
+		}
+	}
+	return balancer.None, time.Time{}
+}
+
+// groups returns the groups of nodes to choose from, in the order in which they
+// are tried.
+func (s *search) groups() []*group {
+	switch {
+	case !s.read:
+		return s.view.writes
+	case s.hint != "":
+		return s.view.hinted
+	default:
+		return s.view.reads
+	}
 }
 
 // admit refuses operations on a closed or wrongly composed cluster, and makes
@@ -135,24 +163,35 @@ func (c *Cluster) admit(ctx context.Context) error {
 	return nil
 }
 
-// exclude sets the nodes that this round of the search doesn't want.
-func (s *search) exclude() {
-	s.request.Excluded = balancer.Set{}
-	if s.hint == "" && s.avoid == (balancer.Set{}) {
-		return
+// allows reports whether this round of the search may take a node.
+func (s *search) allows(n *Node) bool {
+	if s.failed.Has(n.index) {
+		return false
 	}
-	for i, n := range s.view.nodes {
-		if s.hint != "" && n.addr != s.hint || s.hint == "" && s.avoid.Has(n.index) {
-			s.request.Excluded = s.request.Excluded.With(i)
+	if s.hint != "" {
+		return n.addr == s.hint
+	}
+	return !s.avoid.Has(n.index)
+}
+
+// excluded returns the candidates of the group that this round may not take.
+func (s *search) excluded() balancer.Set {
+	var out balancer.Set
+	if s.hint == "" && s.avoid == out && s.failed == out {
+		return out
+	}
+	for i, n := range s.group.nodes {
+		if !s.allows(n) {
+			out = out.With(i)
 		}
 	}
+	return out
 }
 
 // wait is called when no node is left to pick.
 func (s *search) wait(ctx context.Context) error {
 	if s.avoid != (balancer.Set{}) {
 		s.avoid = balancer.Set{} // better the node that failed than none
-		s.exclude()
 		if len(s.causes) == 0 {
 			return nil
 		}
@@ -183,7 +222,7 @@ func (s *search) wait(ctx context.Context) error {
 	s.request.NowNanos = time.Now().UnixNano()
 	s.causes = s.causes[:0]
 	clear(s.refused)
-	s.exclude()
+	s.failed = balancer.Set{}
 	return nil
 }
 
@@ -203,8 +242,8 @@ func (s *search) failure(ctx context.Context, err error) error {
 
 // take gets a connection from this node that was opened at or after since, with
 // the consent of its breaker.
-func (n *Node) take(ctx context.Context, v *view, since time.Time) (lease, error) {
-	done, ok := n.consent(v.health.Reports[n.index].Breaker, v.picks.Panic())
+func (n *Node) take(ctx context.Context, v *view, panicking bool, since time.Time) (lease, error) {
+	done, ok := n.consent(v.health.Reports[n.index].Breaker, panicking)
 	if !ok {
 		return lease{}, errBreakerOpen
 	}
@@ -269,14 +308,14 @@ func isDenial(err error) bool {
 
 // noteRefusal notes a failure to connect that isn't the node's: a denial, or a
 // hook's error.
-func (s *search) noteRefusal(i int, err error) {
+func (s *search) noteRefusal(n *Node, err error) {
 	if !isDenial(err) {
 		return
 	}
 	if s.refused == nil {
-		s.refused = make(map[int]error)
+		s.refused = make(map[*Node]error)
 	}
-	s.refused[i] = errors.Unwrap(err) // without the node's name
+	s.refused[n] = errors.Unwrap(err) // without the node's name
 }
 
 // turnedAway returns an error if every node that is wanted has turned this
@@ -285,11 +324,8 @@ func (s *search) noteRefusal(i int, err error) {
 func (s *search) turnedAway() error {
 	var first error
 	node := ""
-	for i, n := range s.view.nodes {
-		if s.hint != "" && n.addr != s.hint {
-			continue
-		}
-		err := s.refused[i]
+	for _, n := range s.wanted() {
+		err := s.refused[n]
 		if denied := n.denied.Load(); err == nil && denied != nil {
 			err = *denied
 		}
@@ -304,6 +340,19 @@ func (s *search) turnedAway() error {
 		return nil
 	}
 	return &OpError{Node: node, SQLState: codeOf(first), Outcome: NotSent, Attempts: 1, Err: first}
+}
+
+// wanted returns the nodes that could be given the operation if they were well.
+func (s *search) wanted() []*Node {
+	var out []*Node
+	for _, g := range s.groups() {
+		for _, n := range g.nodes {
+			if s.hint == "" || n.addr == s.hint {
+				out = append(out, n)
+			}
+		}
+	}
+	return out
 }
 
 func codeOf(err error) string {

@@ -12,6 +12,7 @@ import (
 	"github.com/anywriter/anywriter/balancer"
 	"github.com/anywriter/anywriter/cluster/engine"
 	"github.com/anywriter/anywriter/cluster/internal/hook"
+	"github.com/anywriter/anywriter/cluster/internal/role"
 	"github.com/anywriter/anywriter/health"
 	"github.com/anywriter/anywriter/internal/retry"
 )
@@ -52,6 +53,8 @@ type Cluster struct {
 
 	identities sync.Mutex // guards known
 	known      []identity // by node
+
+	roles roles
 }
 
 // firstRoundLimit bounds how long the very first operations wait for all nodes
@@ -79,6 +82,7 @@ func Open(_ context.Context, config Config) (*Cluster, error) {
 		config: config, settings: config.Settings, execMode: config.execMode(), mixed: config.mixed(),
 		picker: picker, seed: seed, firstRound: make(chan struct{}), closing: make(chan struct{}),
 		known: make([]identity, len(config.Nodes)),
+		roles: roles{claims: make([]role.Claim, len(config.Nodes)), refused: make([]time.Time, len(config.Nodes))},
 	}
 	if profile, ok := engine.ByName(config.Settings.Engine); ok {
 		c.named = &profile

@@ -164,6 +164,7 @@ func overlay(base, over Settings) Settings {
 	setList(&base.Weights, over.Weights)
 	set(&base.Zone, over.Zone)
 	setList(&base.Zones, over.Zones)
+	set(&base.ReadFrom, over.ReadFrom)
 	set(&base.MaxConnsPerNode, over.MaxConnsPerNode)
 	set(&base.MinIdle, over.MinIdle)
 	base.MinIdle = min(base.MinIdle, base.MaxConnsPerNode)

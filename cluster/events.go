@@ -1,10 +1,12 @@
 package cluster
 
 import (
+	"context"
 	"fmt"
 	"log/slog"
 	"time"
 
+	"github.com/anywriter/anywriter/cluster/internal/role"
 	"github.com/anywriter/anywriter/health"
 	"github.com/anywriter/anywriter/internal/sqlstate"
 )
@@ -16,6 +18,9 @@ import (
 type EventListener struct {
 	// StateChanged: a node's state has changed.
 	StateChanged func(node string, to health.State, reason health.Reason)
+	// RoleChanged: from now on a node may be given something else than before, and
+	// why it takes no writes, if it doesn't.
+	RoleChanged func(node string, to Role, why string)
 	// Picked: an operation was given a server connection of node.
 	Picked func(node string)
 	// Retried: a statement that was sent to node will be tried again because of
@@ -47,6 +52,22 @@ func (e *events) state(n *Node, r health.Report) {
 	if e.to.StateChanged != nil {
 		e.to.StateChanged(n.addr, r.State, r.Reason)
 	}
+}
+
+func (e *events) role(n *Node, v role.Verdict) {
+	why, level := n.whyReadOnly(), slog.LevelInfo
+	if v.Role == role.Superseded {
+		level = slog.LevelWarn
+	}
+	e.log.Log(context.Background(), level, "anywriter: node role", "node", n.addr, "role", v.Role.String(), "why", why)
+	if e.to.RoleChanged != nil {
+		e.to.RoleChanged(n.addr, v.Role, why)
+	}
+}
+
+func (e *events) twins(a, b *Node) {
+	e.warn(fmt.Sprintf("nodes %s and %s both take writes and are on the same timeline of the same system: "+
+		"one is a copy of the other, and what is written to one is never seen on the other", a.addr, b.addr))
 }
 
 func (e *events) picked(n *Node) {

@@ -65,14 +65,14 @@ func (s *Session) prepareCall(ctx context.Context, c *call) (err error) {
 		case pgx.QueryResultFormats, pgx.QueryResultFormatsByOID:
 			c.args = c.args[1:] // formats are fixed: see resultFormat
 		case pgx.QueryRewriter:
-			if err := s.ensureLease(ctx); err != nil {
+			if err := s.ensureLease(ctx, c); err != nil {
 				return err
 			}
 			sql, args, err := a.RewriteQuery(ctx, s.lease.phys.conn, c.sql, c.args[1:])
 			if err != nil {
 				return fmt.Errorf("rewrite query: %w", err)
 			}
-			c.sql, c.args = sql, args
+			c.sql, c.args, c.info = sql, args, stmtclass.Info{}
 			return nil
 		default:
 			return nil
@@ -93,7 +93,7 @@ func (p *physical) send(ctx context.Context, r *Rows) error {
 		c.classified(entry.Info)
 		return p.sendDescribed(p.traced(ctx, r), r, c, entry)
 	}
-	c.classified(stmtclass.Classify(c.sql))
+	c.classified(c.class())
 	several := len(c.args) == 0 && c.info.Commands > 1
 	if c.info.CopyIn {
 		return errCopyIn
@@ -119,6 +119,14 @@ func (p *physical) send(ctx context.Context, r *Rows) error {
 func (p *physical) traced(ctx context.Context, r *Rows) context.Context {
 	r.span = p.node.tracer.Query(ctx, p.conn, r.call.sql, r.call.args)
 	return r.span.Context(ctx)
+}
+
+// class returns what the text may do, which is looked up once.
+func (c *call) class() stmtclass.Info {
+	if c.info.Class == stmtclass.Unknown {
+		c.info = stmtclass.Classify(c.sql)
+	}
+	return c.info
 }
 
 // classified notes what the text may do. A text that controls the transaction

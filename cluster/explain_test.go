@@ -8,6 +8,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/anywriter/anywriter/balancer"
+	"github.com/anywriter/anywriter/cluster/internal/role"
 	"github.com/anywriter/anywriter/health"
 )
 
@@ -16,13 +17,15 @@ func TestChoice(t *testing.T) {
 	c := &Cluster{}
 	reports := &health.View{Reports: make([]health.Report, 7)}
 	candidates := make([]balancer.Candidate, 0, 7)
-	v := &view{health: reports}
+	v, g := &view{health: reports}, &group{}
 	states := []health.State{health.Up, health.Up, health.Down, health.Up, health.Up, health.Suspect, health.Up}
 	for i, state := range states {
 		n := &Node{index: i, addr: fmt.Sprintf("n%d:1", i)}
+		n.role.Store(&role.Verdict{Role: role.Writer})
 		c.nodes = append(c.nodes, n)
 		reports.Reports[i] = health.Report{State: state}
 		if i == 6 {
+			n.duplicateOf.Store(c.nodes[0])
 			continue // another name of n0
 		}
 		seen := balancer.Candidate{Name: n.addr, State: balancer.State(state), Load: &n.load, BreakerOpen: i == 3}
@@ -30,13 +33,13 @@ func TestChoice(t *testing.T) {
 			seen.State = balancer.Unknown // it refuses this client
 		}
 		candidates = append(candidates, seen)
-		v.nodes = append(v.nodes, n)
+		g.nodes = append(g.nodes, n)
 	}
 	reports.Reports[2].Reason = health.ReasonFrozen
-	v.picks = balancer.NewView(candidates)
-	require.True(t, v.picks.Panic(), "two of six are well")
+	g.picks = balancer.NewView(candidates)
+	require.True(t, g.picks.Panic(), "two of six are well")
 
-	ch := choice{view: v, index: 0, trace: balancer.Trace{Rule: balancer.RuleFewer, Compared: true}}
+	ch := choice{view: v, group: g, index: 0, trace: balancer.Trace{Rule: balancer.RuleFewer, Compared: true}}
 	ch.trace.Drawn = [2]balancer.Drawn{{Index: 0, LatencyMicros: 1500}, {Index: 5, LatencyMicros: 1200, InFlight: 3}}
 	ch.avoid = ch.avoid.With(1)
 	lines := func() []string {
@@ -59,9 +62,9 @@ func TestChoice(t *testing.T) {
 	require.Equal(t, "which the session has used before", ch.reason(false))
 
 	candidates[1].Load, candidates[5].State, candidates[4].State = &balancer.Load{}, balancer.Up, balancer.Up
-	v.picks = balancer.NewView(candidates)
-	require.False(t, v.picks.Panic())
-	ch = choice{view: v, index: 1, excluded: balancer.Set{}.With(0), trace: balancer.Trace{Rule: balancer.RuleTurn}}
+	g.picks = balancer.NewView(candidates)
+	require.False(t, g.picks.Panic())
+	ch = choice{view: v, group: g, index: 1, failed: balancer.Set{}.With(0), trace: balancer.Trace{Rule: balancer.RuleTurn}}
 	require.Equal(t, "its turn", ch.reason(true))
 	require.Equal(t, []string{"left out, it gave no connection", "", "left out", "left out, its breaker is open"},
 		[]string{ch.candidates(c)[0].Note, ch.candidates(c)[1].Note, ch.candidates(c)[2].Note, ch.candidates(c)[3].Note})

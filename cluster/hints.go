@@ -22,7 +22,8 @@ func hintsOf(ctx context.Context) hints {
 // a checkout begins: inside a transaction or a used session it has no effect.
 // Given to the beginning of a transaction it counts for the first statement. If
 // that node can't take the operation, the operation fails rather than going
-// elsewhere. The address of no node is an error of the operation.
+// elsewhere; a read may go to a node that takes no writes whatever read_from says.
+// The address of no node is an error of the operation.
 func WithNode(ctx context.Context, addr string) context.Context {
 	h := hintsOf(ctx)
 	h.node = addr
@@ -53,7 +54,8 @@ func WithIdempotent(ctx context.Context) context.Context {
 
 // WithReadOnly says that a statement changes nothing, although its text can't
 // show it: a SELECT that calls a function of the application's own, for
-// example. It is then tried again like any other read.
+// example. It is then tried again, and goes where read_from says, like any other
+// read.
 func WithReadOnly(ctx context.Context) context.Context {
 	h := hintsOf(ctx)
 	h.readOnly = true

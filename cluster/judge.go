@@ -149,8 +149,11 @@ func (s *Session) judge(ctx context.Context, p *physical, c *call, err error) (s
 		}
 	default: // refused on our side of the wire: bad arguments, a context already done
 	}
-	if verdict.Kind == sqlstate.NotWritable && s.readOnlyByChoice() {
+	if verdict.Kind == sqlstate.NotWritable && s.readOnlyByChoice(p.node, c) {
 		verdict.Node, verdict.Retry = sqlstate.NodeFine, sqlstate.RetryNever
+		if s.bound && !p.node.takesWrites() {
+			err = fmt.Errorf("%w: %w", errBound, err)
+		}
 	}
 	if verdict.Effect == sqlstate.Undone {
 		rec = rec.Step(outcome.EventFlush) // whoever answers has heard something, if only Parse
@@ -182,8 +185,9 @@ func (s *Session) judge(ctx context.Context, p *physical, c *call, err error) (s
 
 // readOnlyByChoice reports whether 25006 may be this session's own doing and
 // not the node's: no other node would take the write either.
-func (s *Session) readOnlyByChoice() bool {
-	return s.inTx && s.readOnly || s.used && !s.inTx || s.dirty || s.cluster.config.readsOnly()
+func (s *Session) readOnlyByChoice(n *Node, c *call) bool {
+	return s.inTx && s.readOnly || s.bound || s.dirty || c.info.ControlsTx ||
+		s.cluster.config.readsOnly() || n.role.Load().Chosen
 }
 
 // harmless reports whether the call can't have committed anything: a read, an
@@ -286,7 +290,11 @@ func (n *Node) failed(now time.Time, c *call, v sqlstate.Verdict) {
 		n.counters.conflicts.Add(1)
 	}
 	kind := healthEvent(v)
-	if kind == health.EventNone {
+	if kind == health.EventRole {
+		n.cluster.refusedWrite(n, now)
+		n.cluster.monitor.Observe(n.index, kind, now)
+	}
+	if kind == health.EventNone || kind == health.EventRole {
 		n.finished(now, c, false)
 		return
 	}
@@ -311,8 +319,10 @@ func healthEvent(v sqlstate.Verdict) health.Kind {
 	switch v.Node {
 	case sqlstate.NodeGoing:
 		return health.EventDrain
-	case sqlstate.NodeNotReady, sqlstate.NodeReadOnly:
+	case sqlstate.NodeNotReady:
 		return health.EventNotReady
+	case sqlstate.NodeReadOnly:
+		return health.EventRole
 	case sqlstate.NodeCrowded:
 		return health.EventFull
 	case sqlstate.NodeSuspect:

@@ -6,6 +6,7 @@ import (
 
 	"github.com/jackc/pgx/v5/pgxpool"
 
+	"github.com/anywriter/anywriter/balancer"
 	"github.com/anywriter/anywriter/health"
 )
 
@@ -18,6 +19,35 @@ type lease struct {
 }
 
 func (l *lease) held() bool { return l.conn != nil }
+
+// ensureLease gets a server connection if the session holds none, or none that
+// will do for a statement and may be changed for another one. nil is a statement
+// of which nothing is known.
+func (s *Session) ensureLease(ctx context.Context, c *call) error {
+	if s.lease.held() {
+		if !s.mustMove(ctx, c) {
+			return nil
+		}
+		s.lease.release(s.dirty)
+		s.lease = lease{}
+	}
+	h := hintsOf(ctx)
+	if s.node != "" && h.node == "" {
+		ctx = WithNode(ctx, s.node)
+	}
+	if s.key != "" && h.key == "" {
+		ctx = WithKey(ctx, s.key)
+	}
+	w := want{avoid: s.avoid, wish: s.wish}
+	w.read = s.cluster.view.Load().apart(hintsOf(ctx).node != "") && s.mayRead(ctx, c)
+	l, err := s.cluster.acquire(ctx, w, &s.choice)
+	if err != nil {
+		return err
+	}
+	s.lease, s.avoid, s.wish = l, balancer.Set{}, wish{}
+	s.cluster.events.picked(l.node)
+	return nil
+}
 
 // settle reports the node's answer, or its failure, to its breaker.
 func (l *lease) settle(result health.BreakerResult) {

@@ -15,6 +15,7 @@ import (
 	"github.com/anywriter/anywriter/cluster/engine"
 	"github.com/anywriter/anywriter/cluster/internal/histogram"
 	"github.com/anywriter/anywriter/cluster/internal/hook"
+	"github.com/anywriter/anywriter/cluster/internal/role"
 	"github.com/anywriter/anywriter/cluster/internal/socket"
 	"github.com/anywriter/anywriter/cluster/internal/trace"
 	"github.com/anywriter/anywriter/health"
@@ -50,6 +51,7 @@ type Node struct {
 	lastError   atomic.Pointer[error]          // the last failure to connect
 	denied      atomic.Pointer[error]          // why the server turns this client away, if it does
 	duplicateOf atomic.Pointer[Node]           // the node that this one turned out to be
+	role        atomic.Pointer[role.Verdict]   // what may be given to it; never nil
 }
 
 // maxDials bounds the connections to one node that are being opened at the
@@ -73,6 +75,7 @@ func newNode(c *Cluster, index int, from dsn.Node) (*Node, error) {
 	n := &Node{cluster: c, index: index, addr: from.Name, reset: c.settings.SessionReset}
 	unknown := engine.Unknown()
 	n.profile.Store(&unknown)
+	n.role.Store(&role.Verdict{})
 	n.hooks.Hooks = c.hooks
 	n.pulse = health.NewPulse()
 	n.breaker = health.NewBreaker(from.Name)
@@ -172,6 +175,9 @@ func (n *Node) describe() string {
 	}
 	if !report.Since.IsZero() {
 		s += fmt.Sprintf(" for %v", time.Since(report.Since).Round(time.Millisecond))
+	}
+	if why := n.whyReadOnly(); why != "" {
+		s += "; takes no writes: " + why
 	}
 	if err := n.lastError.Load(); err != nil && !report.State.Serving() {
 		s += "; last error: " + (*err).Error()

@@ -2,9 +2,11 @@ package cluster
 
 import (
 	"context"
+	"fmt"
 	"time"
 
 	"github.com/anywriter/anywriter/balancer"
+	"github.com/anywriter/anywriter/cluster/internal/role"
 	"github.com/anywriter/anywriter/health"
 )
 
@@ -20,7 +22,7 @@ func (c *Cluster) Ping(ctx context.Context) error {
 	var causes []error
 	began := time.Now()
 	for range c.nodes {
-		l, err := c.acquire(ctx, avoid, wish{}, nil)
+		l, err := c.acquire(ctx, want{avoid: avoid}, nil)
 		if err != nil {
 			return err
 		}
@@ -49,7 +51,11 @@ func (l *lease) ping(ctx context.Context) (err error) {
 	l.node.cluster.events.picked(l.node)
 	ctx, cancel := context.WithTimeout(ctx, pingTimeout)
 	defer cancel()
-	return l.node.ask(ctx, l.phys.pc)
+	claim, err := l.node.ask(ctx, l.phys.pc)
+	if err == nil && claim.Role != role.Writer {
+		err = fmt.Errorf("takes no writes: %v", claim.Reason)
+	}
+	return err
 }
 
 // Ping asks the server of a session in use, or, if it holds no server

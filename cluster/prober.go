@@ -4,12 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strconv"
 	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/anywriter/anywriter/cluster/internal/hook"
+	"github.com/anywriter/anywriter/cluster/internal/role"
 	"github.com/anywriter/anywriter/cluster/internal/socket"
 	"github.com/anywriter/anywriter/internal/sqlstate"
 )
@@ -23,7 +25,14 @@ type prober struct {
 	sockets *socket.Set
 	conn    *pgconn.PgConn
 	held    hook.Held
-	checked bool // the fence has been examined on conn, and is good
+	system  string // what the server at the end of conn shares with its physical copies
+
+	// What was found out since conn was opened and the server last became a
+	// writer.
+	checked  bool   // the fence has been examined, and is good
+	timeline uint32 // 0: not known
+
+	muted bool // it was reported that the node doesn't tell its timeline
 }
 
 func (p *prober) init(n *Node, dial DialFunc) {
@@ -84,13 +93,43 @@ func (p *prober) roundTrip(ctx context.Context) error {
 			return err
 		}
 	}
+	asked := time.Now()
+	claim, err := p.node.ask(ctx, p.conn)
+	if err != nil {
+		return err
+	}
+	claim.System = p.system
+	if claim.Role == role.Writer {
+		if err := p.examine(ctx, &claim); err != nil {
+			return err
+		}
+	} else {
+		p.checked, p.timeline = false, 0 // it may be promoted
+	}
+	p.node.cluster.claim(p.node, claim, asked)
+	return nil
+}
+
+// examine completes the claim of a server that takes writes, before it gets any:
+// the fence there must be good, and its timeline known. That doesn't change as
+// long as a server takes writes, but where two do that shouldn't they are asked
+// each time: a name may lead to another server meanwhile.
+func (p *prober) examine(ctx context.Context, claim *role.Claim) error {
 	if !p.checked {
 		if err := p.node.checkFence(ctx, p.conn); err != nil {
 			return err
 		}
 		p.checked = true
 	}
-	return p.node.ask(ctx, p.conn)
+	if p.timeline == 0 && !p.muted || p.node.cluster.rivalled(p.node) {
+		timeline, err := p.askTimeline(ctx)
+		if err != nil {
+			return err
+		}
+		p.timeline = timeline
+	}
+	claim.Timeline = p.timeline
+	return nil
 }
 
 // connect opens the prober's connection and finds out who answers there.
@@ -106,24 +145,13 @@ func (p *prober) connect(ctx context.Context) error {
 		return err
 	}
 	p.node.profile.Store(&profile)
-	p.checked = false
+	p.checked, p.timeline, p.system = false, 0, ""
+	if profile.Timeline != "" && !p.node.cluster.mixed { // or copies may be independent
+		p.system = id.cluster
+	}
 	if err := p.node.cluster.meet(p.node, id); err != nil {
 		p.drop() // it is asked again whether it belongs here
 		return err
-	}
-	return nil
-}
-
-// ask sends the node's probe over one of its connections. An error means that
-// it takes no work, or no writes.
-func (n *Node) ask(ctx context.Context, conn *pgconn.PgConn) error {
-	profile := n.profile.Load()
-	result := conn.ExecParams(ctx, profile.Probe, nil, nil, nil, nil).Read()
-	if result.Err != nil {
-		return result.Err
-	}
-	if profile.Standby && len(result.Rows) == 1 && string(result.Rows[0][0]) == "t" {
-		return &notReadyError{reason: "the server is in recovery and takes no writes"}
 	}
 	return nil
 }
@@ -148,11 +176,59 @@ func (p *prober) drop() {
 	}
 }
 
-// notReadyError is a node's refusal that it didn't put into an error message.
-// It has the SQLSTATE cannot_connect_now.
-type notReadyError struct{ reason string }
+// ask sends the node's probe over one of its connections and returns what the
+// server says of itself. An error means that it takes no work.
+func (n *Node) ask(ctx context.Context, conn *pgconn.PgConn) (role.Claim, error) {
+	profile := n.profile.Load()
+	result := conn.ExecParams(ctx, profile.Probe, nil, nil, nil, nil).Read()
+	if result.Err != nil {
+		return role.Claim{}, result.Err
+	}
+	if !profile.Roles {
+		return role.Claim{Role: role.Writer}, nil
+	}
+	if answer, ok := oneValue(result); ok {
+		if claim, known := role.Answered(answer); known {
+			return claim, nil
+		}
+	}
+	return role.Claim{}, errStrangeAnswer
+}
 
-func (e *notReadyError) Error() string { return fmt.Sprintf("not ready: %s", e.reason) }
+// errStrangeAnswer is a probe's answer that isn't one of those that it can have.
+var errStrangeAnswer = errors.New("the server's answer to the probe makes no sense; is its engine what it seems to be?")
 
-// SQLState returns 57P03.
-func (e *notReadyError) SQLState() string { return "57P03" }
+func oneValue(result *pgconn.Result) (string, bool) {
+	if len(result.Rows) != 1 || len(result.Rows[0]) != 1 {
+		return "", false
+	}
+	return string(result.Rows[0][0]), true
+}
+
+// askTimeline asks a server that takes writes for its timeline. 0 means that it
+// isn't known, which is said once; an error means that the connection is of no
+// use.
+func (p *prober) askTimeline(ctx context.Context) (uint32, error) {
+	query := p.node.profile.Load().Timeline
+	if query == "" {
+		return 0, nil
+	}
+	result := p.conn.ExecParams(ctx, query, nil, nil, nil, nil).Read()
+	if result.Err != nil {
+		if _, pgErr := factsOf(result.Err); pgErr == nil || p.conn.IsClosed() {
+			return 0, result.Err
+		}
+		if !p.muted {
+			p.muted = true
+			p.node.cluster.events.warn(fmt.Sprintf("node %s doesn't tell its timeline (%v): "+
+				"an old primary that is started again can't be told from the new one", p.node.addr, result.Err))
+		}
+		return 0, nil
+	}
+	answer, _ := oneValue(result)
+	timeline, err := strconv.ParseUint(answer, 10, 32)
+	if err != nil {
+		return 0, errStrangeAnswer
+	}
+	return uint32(timeline), nil
+}

@@ -119,22 +119,19 @@ func (c *Cluster) decide(id txID, lost *Node) (Outcome, error) {
 	}
 }
 
-// resolver picks a node to ask that isn't known to have failed; when all have,
+// resolver picks a node that takes writes, since asking is one, and that isn't known to have failed; when all have,
 // everybody gets another chance.
 func (c *Cluster) resolver(failed *balancer.Set) *Node {
 	v := c.view.Load()
 	request := balancer.Request{Seq: c.sequence.Add(1), Seed: c.seed, NowNanos: time.Now().UnixNano()}
-	for i, n := range v.nodes {
-		if failed.Has(n.index) {
-			request.Excluded = request.Excluded.With(i)
-		}
-	}
-	i := balancer.Pick(c.picker, v.picks, request)
+	writers := v.writes[0]
+	request.Excluded = writers.without(*failed)
+	i := balancer.Pick(c.picker, writers.picks, request)
 	if i == balancer.None {
 		*failed = balancer.Set{}
 		return nil
 	}
-	return v.nodes[i]
+	return writers.nodes[i]
 }
 
 // hopeless reports whether asking again can't help: the table is gone or may

@@ -175,7 +175,7 @@ func (s *Session) mayTryAgain(ctx context.Context, c *call, verdict sqlstate.Ver
 func (s *Session) repeatable(ctx context.Context, c *call, err error) bool {
 	out := OutcomeOf(err)
 	switch {
-	case s.used:
+	case s.used && (s.bound || verdictOf(err).Kind != sqlstate.NotWritable):
 		return false // what ran before is bound to this connection
 	case s.inTx:
 		// Only a transaction that has done nothing yet may move: not sent, or
@@ -200,6 +200,7 @@ func (s *Session) restart(verdict sqlstate.Verdict, node *Node) {
 	}
 	s.dirty, s.lost, s.txErr, s.txDead = false, nil, nil, false
 	s.begin = s.beginSQL
+	s.toWrite = s.toWrite || verdict.Kind == sqlstate.NotWritable
 	switch verdict.Retry {
 	case sqlstate.RetryFreshSession, sqlstate.RetryFreshCredential:
 		s.wish = wish{node: node, since: time.Now()}

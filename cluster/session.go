@@ -23,7 +23,9 @@ type Session struct {
 	lease   lease        // zero while no server connection is held
 	avoid   balancer.Set // indices of nodes whose failure made an attempt worthless
 	wish    wish         // the server connection that the next attempt would like
-	used    bool         // something has run in this checkout: it can't change node
+	used    bool         // something has run in this checkout
+	bound   bool         // and may have left something behind: it can't change node
+	toWrite bool         // a node that takes no writes has refused it: only one that does will do
 	dirty   bool         // session state must be undone before anyone else
 	lost    error        // the connection broke after use: nothing more can run
 	open    *Rows
@@ -106,11 +108,13 @@ func (s *Session) run(ctx context.Context, r *Rows) error {
 	for {
 		err := s.attempt(ctx, r)
 		if err == nil {
-			s.used = true
+			s.noteUse(&r.call)
 			return nil
 		}
 		if !s.again(ctx, r, err, &tries) {
-			s.used = s.used || s.lease.held() && r.call.sent
+			if s.lease.held() && r.call.sent {
+				s.noteUse(&r.call)
+			}
 			if s.inTx && !s.lease.held() && s.lost == nil {
 				// No node took the transaction. A statement of it has failed,
 				// so it mustn't commit what comes after.
@@ -162,10 +166,12 @@ func (s *Session) enter() error {
 func (s *Session) attempt(ctx context.Context, r *Rows) error {
 	c := &r.call
 	c.attempts++
-	c.sent, c.answered, c.started, c.searched, c.resolved = false, 0, 0, !s.lease.held(), false
-	if err := s.ensureLease(ctx); err != nil {
+	c.sent, c.answered, c.started, c.searched, c.resolved = false, 0, 0, true, false
+	before := s.lease.conn
+	if err := s.ensureLease(ctx, c); err != nil {
 		return err
 	}
+	c.searched = s.lease.conn != before
 	*r = Rows{session: s, phys: s.lease.phys, ctx: ctx, call: *c}
 	c = &r.call
 	c.begin, c.fencedTx, c.noFence, c.fenced, c.riding = s.begin, s.wrote, s.readOnly, false, false
@@ -286,12 +292,12 @@ func (s *Session) Conn(ctx context.Context) (*pgx.Conn, error) {
 	if err := s.enter(); err != nil {
 		return nil, err
 	}
-	if err := s.ensureLease(ctx); err != nil {
+	if err := s.ensureLease(ctx, nil); err != nil {
 		return nil, err
 	}
 	p := s.lease.phys
 	s.committing() // that may be done on the connection itself
-	s.used, s.dirty, s.wrote, p.prepared = true, true, true, true
+	s.used, s.bound, s.dirty, s.wrote, p.prepared = true, true, true, true, true
 	if s.begin == "" {
 		return p.conn, nil
 	}
@@ -314,27 +320,6 @@ func (s *Session) Node() string {
 		return ""
 	}
 	return s.lease.node.addr
-}
-
-// ensureLease gets a server connection if the session holds none.
-func (s *Session) ensureLease(ctx context.Context) error {
-	if s.lease.held() {
-		return nil
-	}
-	h := hintsOf(ctx)
-	if s.node != "" && h.node == "" {
-		ctx = WithNode(ctx, s.node)
-	}
-	if s.key != "" && h.key == "" {
-		ctx = WithKey(ctx, s.key)
-	}
-	l, err := s.cluster.acquire(ctx, s.avoid, s.wish, &s.choice)
-	if err != nil {
-		return err
-	}
-	s.lease, s.avoid, s.wish = l, balancer.Set{}, wish{}
-	s.cluster.events.picked(l.node)
-	return nil
 }
 
 // Release gives the server connection back and makes the session ready for

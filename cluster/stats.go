@@ -34,12 +34,14 @@ type NodeStats struct {
 	Addr string
 	// Engine is the kind of server, once it has answered.
 	Engine string
+	// Role says what it may be given.
+	Role Role
 	// State, Reason and Since say what is believed of the node and why.
 	State  health.State
 	Reason health.Reason
 	Since  time.Time
-	// Note says why a node isn't used at all, if so: wrong credentials, or
-	// another name of a node in the list.
+	// Note says why a node isn't used at all, or for no writes, if so: wrong
+	// credentials, another name of a node in the list, or its role.
 	Note string
 	// Breaker is the state of its breaker.
 	Breaker health.BreakerState
@@ -92,7 +94,10 @@ func (n *Node) stats(r health.Report) NodeStats {
 		s.Note = "same server as " + d.addr
 	} else if err := n.denied.Load(); err != nil {
 		s.Note = (*err).Error()
+	} else if why := n.whyReadOnly(); why != "" {
+		s.Note = "takes no writes: " + why
 	}
+	s.Role = n.role.Load().Role
 	s.Engine = n.profile.Load().String()
 	return s
 }

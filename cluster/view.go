@@ -1,19 +1,43 @@
 package cluster
 
 import (
+	"slices"
 	"time"
 
 	"github.com/anywriter/anywriter/balancer"
+	"github.com/anywriter/anywriter/cluster/internal/role"
 	"github.com/anywriter/anywriter/health"
+	"github.com/anywriter/anywriter/internal/dsn"
 )
 
 // view is an immutable picture of the cluster. Operations load it from an
 // atomic pointer; whoever waits for news waits for superseded.
 type view struct {
 	health     *health.View
-	picks      *balancer.View
-	nodes      []*Node // by the index of the candidate in picks
+	writes     []*group // where writes go: those that take them
+	reads      []*group // where reads go: to the first group that has a node for them
+	hinted     []*group // where reads may go that ask for a node
 	superseded chan struct{}
+}
+
+// group is a set of nodes among which the balancer chooses.
+type group struct {
+	nodes []*Node // by the index of the candidate in picks
+	picks *balancer.View
+}
+
+// without returns the candidates of the group that are among some nodes.
+func (g *group) without(nodes balancer.Set) balancer.Set {
+	var out balancer.Set
+	if nodes == out {
+		return out
+	}
+	for i, n := range g.nodes {
+		if nodes.Has(n.index) {
+			out = out.With(i)
+		}
+	}
+	return out
 }
 
 // publish builds a view from the monitor's reports and makes it the current
@@ -33,12 +57,65 @@ func (c *Cluster) publish() {
 
 func (c *Cluster) buildView(reports *health.View) *view {
 	v := &view{health: reports, superseded: make(chan struct{})}
-	candidates := make([]balancer.Candidate, 0, len(c.nodes))
-	for i, n := range c.nodes {
+	var all, writers, readOnly, current []*Node
+	for _, n := range c.nodes {
 		if n.duplicateOf.Load() != nil {
 			continue // one server, one candidate
 		}
-		r := &reports.Reports[i]
+		switch r := n.role.Load(); {
+		case r.Role == role.Superseded:
+			continue // what it has is history
+		case r.Role == role.ReadOnly:
+			readOnly = append(readOnly, n)
+			if r.Reason != role.ReasonRecovery {
+				current = append(current, n)
+			}
+		default:
+			writers = append(writers, n)
+		}
+		all = append(all, n)
+	}
+	first := c.group(writers, reports)
+	v.writes = []*group{first}
+	if len(readOnly) == 0 {
+		v.reads, v.hinted = v.writes, v.writes
+		return v
+	}
+	everyone := c.group(all, reports)
+	v.hinted = []*group{everyone}
+	switch c.settings.ReadFrom {
+	case dsn.ReadFromAny:
+		v.reads = v.hinted
+	case dsn.ReadFromPreferReplicas:
+		v.reads = []*group{c.group(readOnly, reports), first}
+		if v.reads[0].picks.Eligible() == 0 {
+			slices.Reverse(v.reads) // rather a writer than a read-only node in doubt
+		}
+	default:
+		v.reads = v.writes
+		if len(current) > 0 {
+			// A server that was made read-only is as current as it was: where nobody
+			// takes writes it lags behind nobody.
+			v.reads = []*group{first, c.group(current, reports)}
+		}
+	}
+	return v
+}
+
+// apart reports whether reads have another choice of nodes than writes.
+func (v *view) apart(hinted bool) bool {
+	reads := v.reads
+	if hinted {
+		reads = v.hinted
+	}
+	return len(reads) > 1 || reads[0] != v.writes[0]
+}
+
+// group makes a group of some nodes with the health that is reported of them.
+func (c *Cluster) group(nodes []*Node, reports *health.View) *group {
+	candidates := make([]balancer.Candidate, 0, len(nodes))
+	for _, n := range nodes {
+		r := &reports.Reports[n.index]
 		state := balancer.State(r.State)
 		if n.denied.Load() != nil {
 			state = balancer.Unknown
@@ -46,12 +123,10 @@ func (c *Cluster) buildView(reports *health.View) *view {
 		candidates = append(candidates, balancer.Candidate{
 			Name: n.addr, State: state, Weight: r.Weight, Load: &n.load,
 			BreakerOpen: r.Breaker == health.BreakerOpen,
-			Share:       c.share(i), Local: c.local(i), Limit: int64(c.settings.MaxConnsPerNode),
+			Share:       c.share(n.index), Local: c.local(n.index), Limit: int64(c.settings.MaxConnsPerNode),
 		})
-		v.nodes = append(v.nodes, n)
 	}
-	v.picks = balancer.NewView(candidates)
-	return v
+	return &group{nodes: nodes, picks: balancer.NewView(candidates)}
 }
 
 // share is the part of the operations that node i gets by weight.
@@ -87,14 +162,16 @@ func (c *Cluster) settle() {
 // choice is how a session's server connection was chosen, for whoever asks for
 // an explanation. The zero value is no choice.
 type choice struct {
-	view     *view
-	index    int // of the chosen candidate in view; None if there was none
-	began    int64
-	hint     string
-	avoid    balancer.Set // of nodes
-	excluded balancer.Set // of candidates
-	renewed  bool         // a new connection of the same node was wished for
-	trace    balancer.Trace
+	view    *view
+	group   *group // of the chosen node, or the last that was tried
+	index   int    // of the chosen candidate in group; None if there was none
+	began   int64
+	hint    string
+	read    bool
+	avoid   balancer.Set // nodes
+	failed  balancer.Set // nodes that gave no connection
+	renewed bool         // a new connection of the same node was wished for
+	trace   balancer.Trace
 }
 
 // reason says why the node was chosen, completing "node: n, ...".
@@ -108,7 +185,7 @@ func (ch *choice) reason(now bool) string {
 		return "asked for by WithNode"
 	case ch.renewed:
 		return "for a new session where the last one had ended"
-	case ch.view.picks.Panic():
+	case ch.group.picks.Panic():
 		return ch.trace.String() + "; few nodes are well, so doubtful ones count, too"
 	default:
 		return ch.trace.String()
@@ -123,8 +200,8 @@ func (ch *choice) candidates(c *Cluster) []Candidate {
 	out := make([]Candidate, len(c.nodes))
 	for i, n := range c.nodes {
 		r := &ch.view.health.Reports[i]
-		out[i] = Candidate{Node: n.addr, State: r.State, Reason: r.Reason, Note: "another name of a node in the list"}
-		for k, candidate := range ch.view.nodes {
+		out[i] = Candidate{Node: n.addr, State: r.State, Reason: r.Reason, Note: ch.outsider(n)}
+		for k, candidate := range ch.group.nodes {
 			if candidate == n {
 				ch.describe(&out[i], n, k)
 			}
@@ -133,10 +210,27 @@ func (ch *choice) candidates(c *Cluster) []Candidate {
 	return out
 }
 
-// describe completes the description of the k-th candidate of the view.
+// outsider says why a node isn't in the group among which the choice was made.
+func (ch *choice) outsider(n *Node) string {
+	why := n.whyReadOnly()
+	switch {
+	case n.duplicateOf.Load() != nil:
+		return "another name of a node in the list"
+	case n.role.Load().Role == role.Superseded:
+		return "left out, " + why
+	case ch.read:
+		return "left out by read_from"
+	case why != "":
+		return "left out, it takes no writes: " + why
+	default:
+		return "left out, it took no writes then"
+	}
+}
+
+// describe completes the description of the k-th candidate of the group.
 func (ch *choice) describe(x *Candidate, n *Node, k int) {
 	x.Chosen, x.Note = k == ch.index, ""
-	candidate := ch.view.picks.Candidate(k)
+	candidate := ch.group.picks.Candidate(k)
 	for _, d := range ch.trace.Drawn {
 		if ch.trace.Compared && !ch.renewed && d.Index == k {
 			x.Compared, x.InFlight = true, d.InFlight
@@ -149,13 +243,13 @@ func (ch *choice) describe(x *Candidate, n *Node, k int) {
 		x.Note = "not asked for by WithNode"
 	case ch.avoid.Has(n.index):
 		x.Note = "left out, an earlier attempt had failed there"
-	case ch.excluded.Has(k):
+	case ch.failed.Has(n.index):
 		x.Note = "left out, it gave no connection"
 	case candidate.State != balancer.State(x.State):
 		x.Note = "left out, it refuses this client"
-	case candidate.BreakerOpen && !ch.view.picks.Pickable(k):
+	case candidate.BreakerOpen && !ch.group.picks.Pickable(k):
 		x.Note = "left out, its breaker is open"
-	case !ch.view.picks.Pickable(k):
+	case !ch.group.picks.Pickable(k):
 		x.Note = "left out"
 	case ch.renewed:
 		x.Note = "not asked for"

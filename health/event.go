@@ -37,13 +37,16 @@ const (
 	EventBreakerClosed
 	// EventRampEnd: the slow start is over.
 	EventRampEnd
+	// EventRole: what the node takes isn't what was believed; it is asked soon,
+	// and as well as before.
+	EventRole
 )
 
 // String returns the name of k.
 func (k Kind) String() string {
 	names := [...]string{
 		"None", "ProbeOK", "ProbeFailed", "ProbeTimeout", "Late", "Frozen", "Refused", "Reset",
-		"DialTimeout", "NotReady", "Drain", "Full", "BreakerOpen", "BreakerClosed", "RampEnd",
+		"DialTimeout", "NotReady", "Drain", "Full", "BreakerOpen", "BreakerClosed", "RampEnd", "Role",
 	}
 	if int(k) < len(names) {
 		return names[k]

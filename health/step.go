@@ -82,6 +82,8 @@ func Step(m Machine, ev Event, now time.Time) (Machine, []Action) {
 		return m.refusesWork(now)
 	case EventDrain:
 		return m.announced(now)
+	case EventRole:
+		return m, []Action{ActionProbe}
 	case EventBreakerOpen:
 		m.breakerOpen = true
 		if m.State.Serving() {

@@ -26,14 +26,14 @@ func TestDocument(t *testing.T) {
 // table renders the profiles as Markdown.
 func table() string {
 	var b strings.Builder
-	b.WriteString("| engine | found by | probe | conflicts | commit fence | causality | sources |\n|---|---|---|---|---|---|---|\n")
+	b.WriteString("| engine | found by | probe | roles | conflicts | commit fence | causality | sources |\n|---|---|---|---|---|---|---|---|\n")
 	for _, p := range All() {
 		conflicts := append([]string{"40001", "40P01"}, p.Dialect.Conflicts...)
 		faults := ""
 		if p.Dialect.FaultsInDoubt {
 			faults = "; 58xxx and XX000 at a commit leave its outcome unknown"
 		}
-		fmt.Fprintf(&b, "| `%s` | %s | `%s` | %s%s | %s | %s | %s |\n", p.Name, foundBy(p.Name), p.Probe,
+		fmt.Fprintf(&b, "| `%s` | %s | `%s` | %s | %s%s | %s | %s | %s |\n", p.Name, foundBy(p.Name), p.Probe, roles(p),
 			strings.Join(conflicts, ", "), faults, support(p.Fence), support(p.Causality), links(p.Sources))
 	}
 	b.WriteString("\n| engine | what undoes a session's state |\n|---|---|\n")
@@ -41,6 +41,17 @@ func table() string {
 		fmt.Fprintf(&b, "| `%s` | `%s` |\n", p.Name, p.Reset)
 	}
 	return b.String()
+}
+
+func roles(p Profile) string {
+	switch {
+	case p.Timeline != "":
+		return "told by the probe, old primaries by their timeline"
+	case p.Roles:
+		return "told by the probe"
+	default:
+		return "every node takes writes until it refuses one (25006)"
+	}
 }
 
 func support(s Support) string {

@@ -16,6 +16,7 @@ func mesh(name, why string, sources ...string) Profile {
 	p := postgres()
 	p.Name = name
 	p.Identity = postgresIdentity("null::pg_catalog.text")
+	p.Timeline = "" // of no use where servers descend from nobody
 	p.Fence = Support{Why: why}
 	p.Causality = Support{Why: why}
 	p.Sources = append(sources, p.Sources...)

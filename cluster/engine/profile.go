@@ -12,9 +12,15 @@ type Profile struct {
 	// Probe asks a server whether it takes work: one command, without
 	// parameters.
 	Probe string
-	// Standby is set if the probe's answer is one boolean that is true on a
-	// server in recovery, which takes no writes.
-	Standby bool
+	// Roles is set if the probe's answer is one text that says whether the server
+	// takes writes: "writer", "writer, read-only by choice" (of the client, its
+	// role or its database), "read-only" or "standby". Of other servers it is
+	// believed until they refuse a write.
+	Roles bool
+	// Timeline asks a server that takes writes for a whole number that grows with
+	// each promotion among the servers that share what Identity answers first.
+	// Empty if there is no such thing.
+	Timeline string
 	// Identity asks a server who it is. It answers with one row of three texts:
 	// what is the same on every server of a cluster, what is the server's alone,
 	// and a comma-separated list of replication extensions that Refine looks
