@@ -81,7 +81,7 @@ func matrix() []fault {
 			postgres: func(_ *testing.T, g *target) func() { return every(500*time.Millisecond, g.proxy[sick].ResetAll) },
 		},
 		{
-			name: "+200 ms", short: true, proxied: true, bounds: bounds{slow: true, noCuts: true},
+			name: "+200 ms", proxied: true, bounds: bounds{slow: true, noCuts: true},
 			sim: func(t *testing.T, s *simnode.Sim) func() {
 				undo, err := s.SetLatency(simnode.AtClients(), simnode.AtNode(sick+1), 100*time.Millisecond, 0)
 				require.NoError(t, err)
