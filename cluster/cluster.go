@@ -92,7 +92,7 @@ func Open(_ context.Context, config Config) (*Cluster, error) {
 	}
 	c.fence.on = c.fence.on && !config.readsOnly() // there is nothing to commit
 	c.hooks = hook.Hooks{Before: config.BeforeConnect, After: config.AfterConnect}
-	c.events = newEvents(config.Events, config.Logger)
+	c.events.init(config.Events, config.Logger)
 	c.context, c.cancel = context.WithCancel(context.Background())
 	s := config.Settings
 	c.retrier = retrier{

@@ -4,6 +4,9 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"slices"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/anywriter/anywriter/cluster/internal/role"
@@ -34,23 +37,55 @@ type EventListener struct {
 	Warned func(message string)
 }
 
-// events tells the listener and the logger.
+// events tells the listeners and the logger. Create it with newEvents.
 type events struct {
-	to  EventListener
-	log *slog.Logger
+	log atomic.Pointer[slog.Logger]
+
+	mu        sync.Mutex                       // serialises changes of the list
+	listeners atomic.Pointer[[]*EventListener] // never nil; what it points to doesn't change
 }
 
-func newEvents(to EventListener, log *slog.Logger) events {
+func (e *events) init(to EventListener, log *slog.Logger) {
+	e.listeners.Store(&[]*EventListener{&to})
+	e.setLogger(log)
+}
+
+func (e *events) setLogger(log *slog.Logger) {
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
 	}
-	return events{to: to, log: log}
+	e.log.Store(log)
 }
 
+// change publishes another list.
+func (e *events) change(edit func(old []*EventListener) []*EventListener) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	next := edit(slices.Clone(*e.listeners.Load()))
+	e.listeners.Store(&next)
+}
+
+// Listen tells l, too, what happens from now on, until the returned function is
+// called; one event more may come while that returns.
+func (c *Cluster) Listen(l EventListener) (stop func()) {
+	c.events.change(func(old []*EventListener) []*EventListener { return append(old, &l) })
+	return func() {
+		c.events.change(func(old []*EventListener) []*EventListener {
+			return slices.DeleteFunc(old, func(x *EventListener) bool { return x == &l })
+		})
+	}
+}
+
+// SetLogger logs to log from now on, instead of the logger of the configuration;
+// nil is silence.
+func (c *Cluster) SetLogger(log *slog.Logger) { c.events.setLogger(log) }
+
 func (e *events) state(n *Node, r health.Report) {
-	e.log.Info("anywriter: node state", "node", n.addr, "state", r.State.String(), "reason", r.Reason.String())
-	if e.to.StateChanged != nil {
-		e.to.StateChanged(n.addr, r.State, r.Reason)
+	e.log.Load().Info("anywriter: node state", "node", n.addr, "state", r.State.String(), "reason", r.Reason.String())
+	for _, l := range *e.listeners.Load() {
+		if l.StateChanged != nil {
+			l.StateChanged(n.addr, r.State, r.Reason)
+		}
 	}
 }
 
@@ -59,9 +94,11 @@ func (e *events) role(n *Node, v role.Verdict) {
 	if v.Role == role.Superseded {
 		level = slog.LevelWarn
 	}
-	e.log.Log(context.Background(), level, "anywriter: node role", "node", n.addr, "role", v.Role.String(), "why", why)
-	if e.to.RoleChanged != nil {
-		e.to.RoleChanged(n.addr, v.Role, why)
+	e.log.Load().Log(context.Background(), level, "anywriter: node role", "node", n.addr, "role", v.Role.String(), "why", why)
+	for _, l := range *e.listeners.Load() {
+		if l.RoleChanged != nil {
+			l.RoleChanged(n.addr, v.Role, why)
+		}
 	}
 }
 
@@ -71,28 +108,36 @@ func (e *events) twins(a, b *Node) {
 }
 
 func (e *events) picked(n *Node) {
-	if e.to.Picked != nil {
-		e.to.Picked(n.addr)
+	for _, l := range *e.listeners.Load() {
+		if l.Picked != nil {
+			l.Picked(n.addr)
+		}
 	}
 }
 
 func (e *events) retry(n *Node, v sqlstate.Verdict) {
-	if e.to.Retried != nil {
-		e.to.Retried(n.addr, v.Kind.String())
+	for _, l := range *e.listeners.Load() {
+		if l.Retried != nil {
+			l.Retried(n.addr, v.Kind.String())
+		}
 	}
 }
 
 func (e *events) resolved(n *Node, out Outcome, took time.Duration) {
-	e.log.Info("anywriter: lost commit resolved", "node", n.addr, "outcome", out.String(), "took", took)
-	if e.to.Resolved != nil {
-		e.to.Resolved(n.addr, out, took)
+	e.log.Load().Info("anywriter: lost commit resolved", "node", n.addr, "outcome", out.String(), "took", took)
+	for _, l := range *e.listeners.Load() {
+		if l.Resolved != nil {
+			l.Resolved(n.addr, out, took)
+		}
 	}
 }
 
 func (e *events) warn(message string) {
-	e.log.Warn("anywriter: " + message)
-	if e.to.Warned != nil {
-		e.to.Warned(message)
+	e.log.Load().Warn("anywriter: " + message)
+	for _, l := range *e.listeners.Load() {
+		if l.Warned != nil {
+			l.Warned(message)
+		}
 	}
 }
 

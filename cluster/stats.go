@@ -66,13 +66,13 @@ type NodeStats struct {
 
 // Stats returns a snapshot. It may be called at any time, also after Close.
 func (c *Cluster) Stats() Stats {
-	v := c.view.Load()
+	v := c.monitor.View() // c.view isn't renewed for every figure
 	out := Stats{
-		Leases: c.Leases(), Stalls: int64(v.health.Stalls), LastStall: v.health.LastStall,
+		Leases: c.Leases(), Stalls: int64(v.Stalls), LastStall: v.LastStall,
 		Nodes: make([]NodeStats, len(c.nodes)),
 	}
 	for i, n := range c.nodes {
-		out.Nodes[i] = n.stats(v.health.Reports[i])
+		out.Nodes[i] = n.stats(v.Reports[i])
 	}
 	return out
 }

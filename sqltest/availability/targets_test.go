@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"fmt"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -188,4 +189,13 @@ func serving(c *cluster.Cluster) int {
 		}
 	}
 	return n
+}
+
+// statesInto returns a listener that notes the states in which nodes come.
+func statesInto(mu *sync.Mutex, states *[]string) cluster.EventListener {
+	return cluster.EventListener{StateChanged: func(_ string, to health.State, _ health.Reason) {
+		mu.Lock()
+		defer mu.Unlock()
+		*states = append(*states, to.String())
+	}}
 }
