@@ -1,9 +1,11 @@
 package driver_test
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/anywriter/anywriter/sqltest/faultproxy"
 )
@@ -42,6 +44,8 @@ func (l *cutLedger) report() string {
 		b.WriteByte('\n')
 	}
 	fmt.Fprintf(&b, "  acted: %v; did not come to it: %d\n", fired, unfired)
+	slow := slices.MaxFunc(l.results, func(a, b *cutResult) int { return cmp.Compare(a.took, b.took) })
+	fmt.Fprintf(&b, "  the longest took %v: %s (%v, %s)\n", slow.took.Round(time.Millisecond), slow.word, slow.work.kind, slow.work.cutPlan)
 	if tried, done := l.moved(); tried > 0 {
 		fmt.Fprintf(&b, "  tried again on another node: %d, with success: %d\n", tried, done)
 	}
