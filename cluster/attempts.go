@@ -85,6 +85,10 @@ func plainCause(err error) string {
 		return ""
 	case errors.Is(err, ErrNoNode):
 		return "no node available"
+	case errors.Is(err, ErrKeyQueueFull):
+		return "the key's queue is full"
+	case errors.Is(err, ErrKeyQueueLate):
+		return "the key's turn would come too late"
 	case errors.Is(err, context.Canceled):
 		return "context canceled"
 	case errors.Is(err, context.DeadlineExceeded):

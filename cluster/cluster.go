@@ -12,6 +12,7 @@ import (
 	"github.com/anywriter/anywriter/balancer"
 	"github.com/anywriter/anywriter/cluster/engine"
 	"github.com/anywriter/anywriter/cluster/internal/hook"
+	"github.com/anywriter/anywriter/cluster/internal/keyqueue"
 	"github.com/anywriter/anywriter/cluster/internal/role"
 	"github.com/anywriter/anywriter/health"
 	"github.com/anywriter/anywriter/internal/retry"
@@ -31,6 +32,7 @@ type Cluster struct {
 	nodes    []*Node // in the order of the DSN
 	monitor  *health.Monitor
 	retrier  retrier
+	keys     *keyqueue.Queues
 	events   events
 	hooks    hook.Hooks
 
@@ -95,6 +97,7 @@ func Open(_ context.Context, config Config) (*Cluster, error) {
 	c.events.init(config.Events, config.Logger)
 	c.context, c.cancel = context.WithCancel(context.Background())
 	s := config.Settings
+	c.keys = keyqueue.New(s.KeyQueue, c.closing)
 	c.retrier = retrier{
 		policy: retry.Policy{Base: s.RetryBase, Cap: s.RetryCap, MaxAttempts: s.RetryMaxAttempts},
 		budget: retry.NewBudget(retry.DefaultBudgetRatio, retry.DefaultBudgetPerSecond, time.Now()),

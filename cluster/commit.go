@@ -14,6 +14,7 @@ import (
 // error's outcome says what is known about it.
 func (s *Session) Commit(ctx context.Context) error {
 	s.committing()
+	defer s.place.leave()
 	w := s.ending()
 	if w == nil {
 		return s.commit(ctx)
@@ -151,6 +152,7 @@ func (e *txEnd) ending() (txEnding, error) {
 
 // endedByRide keeps the result of a COMMIT that travelled with a statement.
 func (s *Session) endedByRide(ctx context.Context, r *Rows) {
+	s.place.leave() // whatever became of it, it is over
 	if r.committed {
 		s.over = &txEnd{}
 		return
@@ -169,6 +171,7 @@ func (s *Session) endedByRide(ctx context.Context, r *Rows) {
 // while its COMMIT travelled with a statement. One that is certainly undone
 // needs nothing kept: it is a lost transaction like any other.
 func (s *Session) lostWithRide(err error) {
+	s.place.leave()
 	switch OutcomeOf(err) {
 	case Committed:
 		s.over = &txEnd{}

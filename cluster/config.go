@@ -174,6 +174,7 @@ func overlay(base, over Settings) Settings {
 	set(&base.RetryMaxAttempts, over.RetryMaxAttempts)
 	set(&base.RetryBase, over.RetryBase)
 	set(&base.RetryCap, over.RetryCap)
+	set(&base.KeyQueue, over.KeyQueue)
 	set(&base.SessionReset, over.SessionReset)
 	set(&base.Engine, over.Engine)
 	set(&base.CommitFence, over.CommitFence)

@@ -26,6 +26,9 @@ type Explanation struct {
 	// Node is the address of the node that the last attempt was sent to, and
 	// Choice says why it was taken; both are empty if no node was found.
 	Node, Choice string
+	// Queued is how long the statement waited for its turn on the key of WithKey,
+	// before the first attempt; 0 if it had no key or nobody was before it.
+	Queued time.Duration
 	// Waited is how long the last attempt waited for a node and a connection, 0 if
 	// the session had one.
 	Waited time.Duration
@@ -73,6 +76,9 @@ func (x Explanation) String() string {
 		line("statement: %s (it %s), %s", x.Class, x.Why, x.Scope)
 	} else if x.Scope != "" {
 		line("statement: %s", x.Scope)
+	}
+	if x.Queued > 0 {
+		line("key: waited %v for its turn", short(x.Queued))
 	}
 	for _, c := range x.Candidates {
 		line("candidate: %v", c)
@@ -134,6 +140,7 @@ type trail struct {
 	resolved bool // the commit fence was asked
 	searched bool // it took the connection
 	attempts int
+	queued   time.Duration
 	stop     Stop
 	started  int64 // unix nanoseconds
 	ended    int64
@@ -185,7 +192,7 @@ func (s *Session) remember(c *call, n *Node, ended time.Time, err error) {
 	s.last = trail{
 		sql: c.sql, info: c.info, node: n, scope: c.scope, harmless: s.harmless(c), resolved: c.resolved,
 		searched: c.searched, attempts: c.attempts, started: c.started, ended: ended.UnixNano(),
-		earlier: c.earlier, err: err,
+		queued: s.place.queued, earlier: c.earlier, err: err,
 	}
 	if c.commit {
 		s.last.scope = scopeCommit
@@ -204,6 +211,7 @@ func (s *Session) Explain() Explanation {
 		t = trail{
 			sql: c.sql, info: c.info, node: r.phys.node, scope: c.scope,
 			searched: c.searched, attempts: c.attempts, started: c.started, earlier: c.earlier,
+			queued: s.place.queued,
 		}
 	}
 	x := s.explain(&t)
@@ -222,7 +230,7 @@ func (s *Session) Explain() Explanation {
 
 // explain makes an explanation of a trail.
 func (s *Session) explain(t *trail) Explanation {
-	x := Explanation{Attempts: t.attempts, Earlier: t.earlier, Stop: t.stop, Scope: t.scope.String()}
+	x := Explanation{Attempts: t.attempts, Earlier: t.earlier, Stop: t.stop, Queued: t.queued, Scope: t.scope.String()}
 	if t.info.Class != stmtclass.Unknown {
 		x.Class, x.Why = t.info.Class.String(), t.info.Because(t.sql)
 	}

@@ -1,6 +1,13 @@
 package cluster
 
-import "context"
+import (
+	"cmp"
+	"context"
+	"errors"
+	"time"
+
+	"github.com/anywriter/anywriter/cluster/internal/keyqueue"
+)
 
 // hints are what the caller said about an operation through its context.
 type hints struct {
@@ -30,13 +37,30 @@ func WithNode(ctx context.Context, addr string) context.Context {
 	return context.WithValue(ctx, hintsKey{}, h)
 }
 
-// WithKey says what an operation is about, an account for example. Operations
-// with the same key go to the same node, as long as that is up and isn't
-// overloaded, whatever the picker and from every client that names the nodes
-// alike; so they meet their conflicts there, early, and not at COMMIT between
-// nodes. Like WithNode, which goes before it, it says where a checkout begins,
-// and given to the beginning of a transaction it counts for the first statement.
-// The empty key is none.
+// WithKey says what an operation is about, an account for example:
+// "account/42". Two operations that change the same row should have the same
+// key. The empty key is none.
+//
+// Operations with the same key go to the same node, as long as that is up and
+// isn't overloaded, whatever the picker and from every client that names the
+// nodes alike; so they meet their conflicts there, early, and not at COMMIT
+// between nodes. Like WithNode, which goes before it, it says where a checkout
+// begins, and given to the beginning of a transaction it counts for the first
+// statement.
+//
+// In this client they also run one at a time, in the order in which they came: a
+// statement by itself from the search for a node to its end, all attempts
+// included; a transaction from its first statement to the end of COMMIT or
+// ROLLBACK; RunTx as a whole. What changes nothing doesn't wait: a statement
+// with WithReadOnly, a read-only transaction. Whoever waits holds no server
+// connection, and stops when its context ends. If the queue is full (see
+// key_queue), or the context's deadline would pass before the turn comes, the
+// error is a *KeyQueueError in an *OpError whose outcome is NotSent.
+//
+// Inside a transaction WithKey has no effect, and work in the context of a RunTx
+// that has its turn waits for no other. But a transaction of BeginTx with a key
+// mustn't wait for an operation outside of it with the same key: that one waits
+// for the transaction's end.
 func WithKey(ctx context.Context, key string) context.Context {
 	h := hintsOf(ctx)
 	h.key = key
@@ -76,4 +100,120 @@ func WithCommit(ctx context.Context) context.Context {
 	h := hintsOf(ctx)
 	h.commit = true
 	return context.WithValue(ctx, hintsKey{}, h)
+}
+
+// KeyQueueError says why an operation didn't get its turn on the key of WithKey:
+// the queue was full (errors.Is finds ErrKeyQueueFull), the deadline would have
+// passed before (ErrKeyQueueLate, and context.DeadlineExceeded), or the context
+// ended during the wait. It comes inside an *OpError; nothing was sent.
+type KeyQueueError = keyqueue.Error
+
+var (
+	// ErrKeyQueueFull: as many operations wait for the key as key_queue allows.
+	ErrKeyQueueFull = keyqueue.ErrFull
+	// ErrKeyQueueLate: the deadline would have passed before the turn came, by
+	// how long operations on the key have taken so far.
+	ErrKeyQueueLate = keyqueue.ErrLate
+)
+
+// KeyStats is a snapshot of the queues of WithKey.
+type KeyStats = keyqueue.Stats
+
+// place is what a session knows of keys: that of its transaction, and its turn.
+type place struct {
+	tx      txPlace
+	turn    *keyqueue.Turn // of the transaction, or of the statement
+	queued  time.Duration  // how long the last statement waited for it
+	parting bool           // the turn ends with the open rows
+}
+
+// txPlace is what Begin said about keys.
+type txPlace struct {
+	key    string
+	placed bool            // it belongs to a RunTx that has its turn
+	begun  context.Context // Begin's; nil without a key
+}
+
+// begin notes the key of a transaction.
+func (p *place) begin(ctx context.Context, key string) {
+	if key != "" {
+		p.tx = txPlace{key: key, placed: loopOf(ctx).placed(), begun: ctx}
+	}
+}
+
+// leave gives up the turn, if there is one.
+func (p *place) leave() {
+	p.turn.Leave()
+	p.turn, p.parting = nil, false
+}
+
+// takeTurn waits for the turn on the key of what begins with the statement, if
+// that has one: an autocommit statement or a transaction. Not in a transaction
+// that runs: whoever holds locks mustn't wait for others.
+func (s *Session) takeTurn(ctx context.Context) error {
+	p := &s.place
+	p.queued = 0
+	if p.turn != nil || s.begin == "" && (s.inTx || s.lease.held() && s.lease.phys.pc.TxStatus() != 'I') {
+		return nil
+	}
+	h := hintsOf(ctx)
+	key := cmp.Or(h.key, p.tx.key)
+	if key == "" || h.readOnly || s.inTx && (s.readOnly || p.tx.placed) || loopOf(ctx).placed() {
+		return nil
+	}
+	if p.tx.begun != nil && p.tx.begun != ctx {
+		// Many statements of transactions are run without a context.
+		both, stop := within(ctx, p.tx.begun)
+		defer stop()
+		ctx = both
+	}
+	var err error
+	p.turn, err = s.cluster.keys.Enter(ctx, key)
+	p.queued = p.turn.Waited()
+	if err == nil {
+		return nil
+	}
+	err = notInTurn(err)
+	if s.inTx {
+		s.txErr, s.txDead = err, true // what comes after it mustn't be committed
+	}
+	return err
+}
+
+// within returns a context like ctx that ends, at the latest, with other.
+func within(ctx, other context.Context) (context.Context, func()) {
+	undo := func() {}
+	if deadline, ok := other.Deadline(); ok {
+		ctx, undo = context.WithDeadline(ctx, deadline)
+	}
+	both, cancel := context.WithCancel(ctx)
+	unlink := context.AfterFunc(other, func() {
+		if !errors.Is(other.Err(), context.DeadlineExceeded) { // which both has itself
+			cancel()
+		}
+	})
+	return both, func() {
+		unlink()
+		cancel()
+		undo()
+	}
+}
+
+// notInTurn is the error of an operation that didn't get its turn.
+func notInTurn(err error) error {
+	if errors.Is(err, keyqueue.ErrClosed) {
+		return ErrClosed
+	}
+	return &OpError{Outcome: NotSent, Attempts: 1, Err: err}
+}
+
+// ran lets the next one have the key when an autocommit statement has ended;
+// one whose rows are still being read ends with them.
+func (s *Session) ran() {
+	if s.place.turn == nil || s.inTx {
+		return
+	}
+	if s.place.parting = s.open != nil; !s.place.parting {
+		s.place.leave()
+	}
 }

@@ -24,6 +24,9 @@ func (s *Session) ended(ctx context.Context, r *Rows) {
 		return // the session has been released meanwhile: nothing is ours any more
 	}
 	s.open = nil
+	if s.place.parting {
+		s.place.leave()
+	}
 	c, p := &r.call, r.phys
 	now := time.Now()
 	s.noteDirt(p, c)

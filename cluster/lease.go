@@ -35,8 +35,8 @@ func (s *Session) ensureLease(ctx context.Context, c *call) error {
 	if s.node != "" && h.node == "" {
 		ctx = WithNode(ctx, s.node)
 	}
-	if s.key != "" && h.key == "" {
-		ctx = WithKey(ctx, s.key)
+	if s.place.tx.key != "" && h.key == "" {
+		ctx = WithKey(ctx, s.place.tx.key)
 	}
 	w := want{avoid: s.avoid, wish: s.wish}
 	w.read = s.cluster.view.Load().apart(hintsOf(ctx).node != "") && s.mayRead(ctx, c)

@@ -8,9 +8,32 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/jackc/pgx/v5"
+
+	"github.com/anywriter/anywriter/cluster/internal/keyqueue"
 	"github.com/anywriter/anywriter/internal/retry"
 	"github.com/anywriter/anywriter/internal/sqlstate"
 )
+
+// TxOptions are the properties of a transaction. The zero value is the
+// server's default.
+type TxOptions struct {
+	Isolation pgx.TxIsoLevel
+	ReadOnly  bool
+	// Key is WithKey of the transaction.
+	Key string
+}
+
+func (o TxOptions) sql() string {
+	s := "begin"
+	if o.Isolation != "" {
+		s += " isolation level " + string(o.Isolation)
+	}
+	if o.ReadOnly {
+		s += " read only"
+	}
+	return s
+}
 
 // RetryOptions bound how often and how long RunTx and Retry try. A nil pointer
 // and the zero value mean the defaults.
@@ -61,7 +84,13 @@ func RunTx(ctx context.Context, s *Session, opts *RunOptions, fn func(ctx contex
 	}
 	movable := !s.used && !s.lease.held()
 	first := true
-	return Retry(ctx, &opts.RetryOptions, func(ctx context.Context) error {
+	retry := Retry
+	if !opts.ReadOnly { // or it would need no turn on its key
+		if retry = s.cluster.Retry; opts.Key != "" {
+			ctx = WithKey(ctx, opts.Key)
+		}
+	}
+	return retry(ctx, &opts.RetryOptions, func(ctx context.Context) error {
 		if !first && movable {
 			s.Release()
 		}
@@ -117,13 +146,32 @@ func (s *Session) runOnce(ctx context.Context, opts TxOptions, movable bool, fn 
 // *RetryError if there was more than one attempt, or if another one would have
 // been made but for the limits; all other errors as fn returned them.
 func Retry(ctx context.Context, opts *RetryOptions, fn func(ctx context.Context) error) error {
+	return retryOn(ctx, nil, opts, fn)
+}
+
+// Retry is the function Retry for work on this cluster. With WithKey in its
+// context it waits for its turn before the first attempt, under the caller's
+// deadline and not AttemptTimeout, and keeps it until it returns. The function
+// knows the cluster of the work only after the first attempt, whose transaction
+// waits by itself.
+func (c *Cluster) Retry(ctx context.Context, opts *RetryOptions, fn func(ctx context.Context) error) error {
+	return retryOn(ctx, c, opts, fn)
+}
+
+// retryOn is Retry; c is nil if the cluster isn't known yet.
+func retryOn(ctx context.Context, c *Cluster, opts *RetryOptions, fn func(ctx context.Context) error) error {
 	if opts == nil {
 		opts = &RetryOptions{}
 	}
-	l := &loop{opts: opts, began: time.Now()}
+	l := &loop{opts: opts, began: time.Now(), outer: loopOf(ctx), queues: c != nil}
+	l.cluster.Store(c)
 	l.watch.loop = l
 	ctx = context.WithValue(ctx, watchKey{}, &l.watch)
+	defer l.leaveKey()
 	for {
+		if err := l.takeTurn(ctx); err != nil {
+			return l.fail(ctx, err, StopFinal)
+		}
 		began := time.Now()
 		err, timedOut := l.attempt(ctx, fn)
 		if err == nil {
@@ -159,6 +207,10 @@ type loop struct {
 	began   time.Time
 	made    int // attempts
 
+	queues bool  // it waits for its turn on the key of the context
+	outer  *loop // the Retry in whose function this one was called
+	turn   atomic.Pointer[keyqueue.Turn]
+
 	// What was begun with the context of the attempt, RunTx's own apart, and how
 	// often a commit was asked for.
 	begun, commits atomic.Int64
@@ -166,6 +218,41 @@ type loop struct {
 	lost    error // why no attempt can follow in the session
 	pace    pacer
 	earlier []Attempt
+}
+
+// loopOf returns the Retry to which a context belongs, or nil.
+func loopOf(ctx context.Context) *loop {
+	if w, ok := ctx.Value(watchKey{}).(*TxWatch); ok {
+		return w.loop
+	}
+	return nil
+}
+
+// takeTurn waits for the turn on the key of the work, if it has one.
+func (l *loop) takeTurn(ctx context.Context) error {
+	c, h := l.cluster.Load(), hintsOf(ctx)
+	if !l.queues || h.key == "" || h.readOnly || l.placed() {
+		return nil
+	}
+	turn, err := c.keys.Enter(ctx, h.key)
+	if err != nil {
+		return notInTurn(err)
+	}
+	l.turn.Store(turn)
+	return nil
+}
+
+// leaveKey gives up the turn, if there is one.
+func (l *loop) leaveKey() { l.turn.Load().Leave() }
+
+// placed reports whether the work, or what it is a part of, has its turn on a key.
+func (l *loop) placed() bool {
+	for ; l != nil; l = l.outer {
+		if l.turn.Load() != nil {
+			return true
+		}
+	}
+	return false
 }
 
 // attempt runs fn once and reports whether the time of the attempt alone was
@@ -267,7 +354,7 @@ func (l *loop) pacer(ctx context.Context, c *Cluster) pacer {
 
 // fail returns the error that Retry ends with.
 func (l *loop) fail(ctx context.Context, err error, stop Stop) error {
-	if stop == StopFinal && (l.made == 1 || OutcomeOf(err) == Unknown) {
+	if stop == StopFinal && (l.made <= 1 || OutcomeOf(err) == Unknown) {
 		return err // nothing to add, or not ours to wrap: it may be compared with ==
 	}
 	e := &RetryError{Attempts: l.made, Earlier: l.earlier, Stop: stop, Err: err}

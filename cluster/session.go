@@ -1,6 +1,7 @@
 package cluster
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -36,11 +37,12 @@ type Session struct {
 	beginSQL string // the same, kept
 	readOnly bool   // it was begun as read-only
 	node     string // WithNode of its Begin
-	key      string // WithKey of its Begin
 	wrote    bool   // it may have changed something
 	over     *txEnd // its COMMIT has travelled with a statement
 	txErr    error  // its first error
 	txDead   bool   // it failed before it was open: nothing may run until its end
+
+	place place // its turn on a key
 
 	choice choice // how the server connection was chosen
 	last   trail  // of the last exchange
@@ -52,24 +54,6 @@ type Session struct {
 
 // NewSession returns a session that holds nothing yet.
 func (c *Cluster) NewSession() *Session { return &Session{cluster: c} }
-
-// TxOptions are the properties of a transaction. The zero value is the
-// server's default.
-type TxOptions struct {
-	Isolation pgx.TxIsoLevel
-	ReadOnly  bool
-}
-
-func (o TxOptions) sql() string {
-	s := "begin"
-	if o.Isolation != "" {
-		s += " isolation level " + string(o.Isolation)
-	}
-	if o.ReadOnly {
-		s += " read only"
-	}
-	return s
-}
 
 // Exec runs a statement and returns its command tag. An autocommit statement
 // is tried again, on another node if need be, when that is certain to be safe.
@@ -100,6 +84,10 @@ func (s *Session) run(ctx context.Context, r *Rows) error {
 		return err
 	}
 	r.call.mode = s.cluster.execMode
+	if err := s.takeTurn(ctx); err != nil {
+		return s.conclude(&r.call, err)
+	}
+	defer s.ran()
 	if err := s.prepareCall(ctx, &r.call); err != nil {
 		return s.conclude(&r.call, s.refused(&r.call, err))
 	}
@@ -218,7 +206,8 @@ func (s *Session) Begin(ctx context.Context, opts TxOptions) error {
 	s.beginSQL, s.readOnly = opts.sql(), opts.ReadOnly
 	s.inTx, s.begin, s.txErr, s.wrote = true, s.beginSQL, nil, false
 	h := hintsOf(ctx)
-	s.node, s.key = h.node, h.key
+	s.node = h.node
+	s.place.begin(ctx, cmp.Or(opts.Key, h.key))
 	s.watched(ctx)
 	return nil
 }
@@ -231,6 +220,7 @@ func (s *Session) Rollback() error {
 	if !s.inTx {
 		return errNoTx
 	}
+	defer s.place.leave()
 	if w := s.ending(); w != nil {
 		how, err := s.over.ending()
 		defer s.end(w, how, err)
@@ -271,6 +261,7 @@ const rollbackTimeout = time.Second
 
 func (s *Session) endTx() {
 	s.inTx, s.begin, s.beginSQL, s.readOnly, s.txErr, s.txDead = false, "", "", false, nil, false
+	s.place.tx = txPlace{}
 	s.node, s.wrote, s.over, s.control, s.loop = "", false, nil, stmtclass.ControlNone, nil
 }
 
@@ -333,6 +324,7 @@ func (s *Session) Release() {
 	if s.lease.held() {
 		s.lease.release(s.dirty)
 	}
+	s.place.leave()
 	*s = Session{cluster: s.cluster}
 }
 

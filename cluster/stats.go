@@ -25,6 +25,8 @@ type Stats struct {
 	// CPU, and finds sick nodes later.
 	Stalls    int64
 	LastStall time.Time
+	// Keys are the queues of WithKey.
+	Keys KeyStats
 	// Nodes are in the order of the DSN.
 	Nodes []NodeStats
 }
@@ -69,7 +71,7 @@ func (c *Cluster) Stats() Stats {
 	v := c.monitor.View() // c.view isn't renewed for every figure
 	out := Stats{
 		Leases: c.Leases(), Stalls: int64(v.Stalls), LastStall: v.LastStall,
-		Nodes: make([]NodeStats, len(c.nodes)),
+		Keys: c.keys.Stats(), Nodes: make([]NodeStats, len(c.nodes)),
 	}
 	for i, n := range c.nodes {
 		out.Nodes[i] = n.stats(v.Reports[i])

@@ -9,7 +9,8 @@ import (
 // WithNode asks for one node by its address; see cluster.WithNode.
 func WithNode(ctx context.Context, addr string) context.Context { return cluster.WithNode(ctx, addr) }
 
-// WithKey keeps operations with the same key on one node; see cluster.WithKey.
+// WithKey keeps operations with the same key on one node and lets them run one
+// at a time, in the order in which they came; see cluster.WithKey.
 func WithKey(ctx context.Context, key string) context.Context { return cluster.WithKey(ctx, key) }
 
 // RefusedCredential tells BeforeConnect why it is asked again; see

@@ -55,6 +55,17 @@ var (
 	ErrTxEnded = cluster.ErrTxEnded
 )
 
+// KeyQueueError says why an operation didn't get its turn on its key; see
+// cluster.KeyQueueError.
+type KeyQueueError = cluster.KeyQueueError
+
+var (
+	// ErrKeyQueueFull: as many operations wait for the key as key_queue allows.
+	ErrKeyQueueFull = cluster.ErrKeyQueueFull
+	// ErrKeyQueueLate: the deadline would have passed before the turn came.
+	ErrKeyQueueLate = cluster.ErrKeyQueueLate
+)
+
 // FenceError says why a node can't be used with commit_fence=table; see
 // cluster.FenceError.
 type FenceError = cluster.FenceError

@@ -2,8 +2,11 @@ package driver_test
 
 import (
 	"context"
+	"database/sql"
 	"fmt"
 	"log"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/anywriter/anywriter/driver"
@@ -26,6 +29,70 @@ func ExampleWithNode() {
 	// Output:
 	// 2 <nil>
 	// anywriter: WithNode: no node has the address "nowhere:5432"
+}
+
+// Statements about one account run on one node and one after the other, so that
+// they never conflict, however many there are.
+func ExampleWithKey() {
+	ctx := context.Background()
+	_, db, stop := openBank(ctx)
+	defer stop()
+
+	var running sync.WaitGroup
+	for range 20 {
+		running.Go(func() {
+			ctx := driver.WithKey(ctx, "account/1")
+			if _, err := db.ExecContext(ctx, "update accounts set balance = balance + 1 where id = 1"); err != nil {
+				log.Fatal(err)
+			}
+		})
+	}
+	running.Wait()
+
+	c, err := driver.FromDB(db)
+	if err != nil {
+		log.Fatal(err)
+	}
+	conflicts := int64(0)
+	for _, n := range c.Stats().Nodes {
+		conflicts += n.Conflicts
+	}
+	fmt.Println(balanceOf(ctx, db, 1), conflicts)
+	// Output:
+	// 120 0
+}
+
+// A transaction that says what it is about waits for its turn instead of losing
+// against others that are about the same.
+func ExampleTxOptions_key() {
+	ctx := context.Background()
+	_, db, stop := openBank(ctx)
+	defer stop()
+
+	opts := &driver.TxOptions{Key: "account/1"}
+	opts.Isolation = sql.LevelRepeatableRead
+	var running sync.WaitGroup
+	var runs atomic.Int64
+	for range 20 {
+		running.Go(func() {
+			err := driver.RunTx(ctx, db, opts, func(ctx context.Context, tx *sql.Tx) error {
+				runs.Add(1)
+				var balance int
+				if err := tx.QueryRowContext(ctx, "select balance from accounts where id = 1").Scan(&balance); err != nil {
+					return err
+				}
+				_, err := tx.ExecContext(driver.WithCommit(ctx), "update accounts set balance = $1 where id = 1", balance+1)
+				return err
+			})
+			if err != nil {
+				log.Fatal(err)
+			}
+		})
+	}
+	running.Wait()
+	fmt.Println(balanceOf(ctx, db, 1), runs.Load())
+	// Output:
+	// 120 20
 }
 
 // A write that may be done twice is tried again even if it may have been done

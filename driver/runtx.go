@@ -3,6 +3,7 @@ package driver
 import (
 	"context"
 	"database/sql"
+	"database/sql/driver"
 	"errors"
 	"fmt"
 	"time"
@@ -21,6 +22,10 @@ type TxOptions struct {
 	// TxOptions are database/sql's: isolation level and read-only. Retry
 	// ignores them.
 	sql.TxOptions
+	// Key says what the transaction is about, as WithKey does: RunTx waits for
+	// its turn before the first attempt and keeps it until it returns. Retry
+	// ignores it.
+	Key string
 	// MaxAttempts bounds the attempts, the first included. 0 means that only the
 	// context's deadline, MaxElapsed and the retry budget do, or thirty attempts
 	// if there is neither a deadline nor MaxElapsed.
@@ -105,7 +110,14 @@ func RunTx(ctx context.Context, db Beginner, opts *TxOptions, fn func(ctx contex
 	if opts == nil {
 		opts = &TxOptions{}
 	}
-	return cluster.Retry(ctx, opts.retry(), func(ctx context.Context) error {
+	if opts.Key != "" {
+		ctx = WithKey(ctx, opts.Key)
+	}
+	retry := cluster.Retry
+	if c := clusterOf(db); c != nil && !opts.ReadOnly { // or it would need no turn on its key
+		retry = c.Retry
+	}
+	return retry(ctx, opts.retry(), func(ctx context.Context) error {
 		return runOnce(ctx, db, &opts.TxOptions, fn)
 	})
 }
@@ -131,6 +143,28 @@ func isConn(db Beginner) bool {
 		Raw(func(driverConn any) error) error
 	})
 	return ok
+}
+
+// clusterOf returns the cluster behind a database, or a connection, of this
+// driver's; nil if another driver stands before it.
+func clusterOf(db Beginner) *cluster.Cluster {
+	var c *cluster.Cluster
+	switch db := db.(type) {
+	case interface{ Driver() driver.Driver }: // a *sql.DB, or what embeds one
+		if bound, ok := db.Driver().(boundDriver); ok {
+			c, _ = bound.clusterOf() // its error is that of BeginTx
+		}
+	case interface {
+		Raw(func(driverConn any) error) error
+	}: // a *sql.Conn
+		_ = db.Raw(func(dc any) error {
+			if own, ok := dc.(*conn); ok {
+				c = own.cluster
+			}
+			return nil
+		})
+	}
+	return c
 }
 
 // runOnce makes one attempt of RunTx.

@@ -62,6 +62,8 @@ type Settings struct {
 	RetryBase time.Duration
 	// RetryCap is the upper bound of every wait between attempts.
 	RetryCap time.Duration
+	// KeyQueue bounds how many operations wait for their turn on one key.
+	KeyQueue int
 	// SessionReset says how session state is undone: auto, strict or off.
 	SessionReset SessionReset
 	// Engine is the engine profile's name; auto means to find out.

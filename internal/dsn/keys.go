@@ -34,7 +34,7 @@ type Key struct {
 
 // Keys returns the table of our own keys in the order of the documentation.
 func Keys() []Key {
-	return slices.Concat(balanceKeys(), poolKeys(), retryKeys(), fenceKeys())
+	return slices.Concat(balanceKeys(), poolKeys(), retryKeys(), hotKeys(), fenceKeys())
 }
 
 // poolKeys holds the keys about nodes, connections and health.
@@ -103,6 +103,17 @@ func retryKeys() []Key {
 			},
 			valid: func(s *Settings) bool { return s.SessionReset <= ResetOff },
 		},
+	}
+}
+
+// hotKeys holds the keys about rows that many want to change at once.
+func hotKeys() []Key {
+	return []Key{
+		// At 10 ms for each, two round trips inside a region, the last of a
+		// thousand waits for ten seconds: longer than anybody should.
+		intKey("key_queue", 1000, 1, 1_000_000,
+			"How many operations may wait for their turn on one key of WithKey; see [docs/hot-keys.md](docs/hot-keys.md).",
+			func(s *Settings) *int { return &s.KeyQueue }),
 	}
 }
 
