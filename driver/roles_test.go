@@ -500,3 +500,56 @@ func TestTimelineMayBeSecret(t *testing.T) {
 	require.Len(t, said, 1)
 	require.Contains(t, said[0], "doesn't tell its timeline")
 }
+
+// An engine whose probe doesn't tell the role: what the node refused is all that
+// is known, and counts for a while.
+func TestRefusalIsAllThatIsKnown(t *testing.T) {
+	nodes, dsn := servers(t, 2)
+	for _, s := range nodes {
+		control(t, s, "create table ledger (id int)")
+	}
+	require.NoError(t, nodes[0].Set("default_transaction_read_only", "on"))
+	require.Eventually(t, func() bool {
+		on, err := tryControl(nodes[0], "show default_transaction_read_only")
+		return err == nil && on == "on"
+	}, 20*time.Second, time.Millisecond)
+	db, log := openRoles(t, strings.Replace(dsn, "engine=independent", "engine=cockroachdb", 1)+"&balancer=round_robin&probe_interval=10ms")
+	waitRoles(t, db, cluster.RoleWriter, cluster.RoleWriter)
+	for i := range 50 {
+		_, err := db.Exec("insert into ledger values ($1)", i)
+		require.NoError(t, err)
+	}
+	why, found := log.why(nodes[0].Addr(), cluster.RoleReadOnly)
+	require.True(t, found)
+	require.Equal(t, "it has refused a write (25006)", why)
+	log.mu.Lock()
+	defer log.mu.Unlock()
+	require.Less(t, log.retries["NotWritable"], 5, "one in five seconds, not each second write")
+}
+
+// A standby is promoted while its primary lives on: the old one is left at once,
+// and what was open there can't be committed any more.
+func TestPromotionBesideALivingPrimary(t *testing.T) {
+	old := pgtest.Start(t, pgtest.Options{})
+	control(t, old, "create table ledger (id int)")
+	promoted := old.Standby(t)
+	db, _ := openRoles(t, listed([]*pgtest.Server{old, promoted}))
+	waitRoles(t, db, cluster.RoleWriter, cluster.RoleReadOnly)
+	replicated(t, promoted, "select count(*) from ledger", "0")
+	tx, err := db.Begin()
+	require.NoError(t, err)
+	_, err = tx.Exec("insert into ledger values (1)")
+	require.NoError(t, err)
+	require.NoError(t, promoted.Promote())
+	waitRoles(t, db, cluster.RoleSuperseded, cluster.RoleWriter)
+	err = tx.Commit()
+	require.Error(t, err, "it would be lost")
+	require.Equal(t, "0", control(t, old, "select count(*) from ledger"))
+	for range 20 {
+		_, err = db.Exec("insert into ledger values (2)")
+		require.NoError(t, err)
+	}
+	require.Equal(t, "20", control(t, promoted, "select count(*) from ledger where id = 2"))
+	require.Equal(t, "0", control(t, old, "select count(*) from ledger"))
+	checkIdle(t, db)
+}

@@ -83,7 +83,9 @@ func Step(m Machine, ev Event, now time.Time) (Machine, []Action) {
 	case EventDrain:
 		return m.announced(now)
 	case EventRole:
-		return m, []Action{ActionProbe}
+		if m.State != Down {
+			return m, []Action{ActionProbe}
+		}
 	case EventBreakerOpen:
 		m.breakerOpen = true
 		if m.State.Serving() {

@@ -89,6 +89,8 @@ func TestStep(t *testing.T) {
 		"ramp ends":                     {append(fallen, ev(20*ms, EventProbeOK), ev(30*ms, EventProbeOK), ev(3030*ms, EventRampEnd)), Up, ReasonNone, nil},
 		"recovering, late, answers":     {append(fallen, ev(20*ms, EventProbeOK), ev(30*ms, EventProbeOK), ev(40*ms, EventLate), ev(50*ms, EventProbeOK)), Recovering, ReasonRecovered, nil},
 		"recovering, late for the ramp": {append(fallen, ev(20*ms, EventProbeOK), ev(30*ms, EventProbeOK), ev(40*ms, EventLate), ev(3050*ms, EventProbeOK)), Up, ReasonNone, nil},
+		"another role":                  {append(up, ev(ms, EventRole)), Up, ReasonNone, []Action{ActionProbe}},
+		"another role, down":            {append(fallen, ev(20*ms, EventRole)), Down, ReasonFrozen, nil},
 		"ramp end while up":             {append(up, ev(ms, EventRampEnd)), Up, ReasonNone, nil},
 		"nothing":                       {append(up, ev(ms, EventNone)), Up, ReasonNone, nil},
 	} {
@@ -136,7 +138,7 @@ func TestStepInvariants(t *testing.T) {
 		for range rapid.IntRange(1, 60).Draw(t, "events") {
 			now = now.Add(time.Duration(rapid.IntRange(0, 1500).Draw(t, "gap")) * ms)
 			e := Event{
-				Kind:  Kind(rapid.IntRange(0, int(EventRampEnd)).Draw(t, "kind")),
+				Kind:  Kind(rapid.IntRange(0, int(EventRole)).Draw(t, "kind")),
 				Alive: rapid.Bool().Draw(t, "alive"), Alone: rapid.Bool().Draw(t, "alone"), Probe: rapid.Bool().Draw(t, "probe"),
 			}
 			before := m
@@ -171,6 +173,7 @@ func TestNames(t *testing.T) {
 		{ReasonFrozen.String(), "frozen"},
 		{Reason(99).String(), "none"},
 		{EventRampEnd.String(), "RampEnd"},
+		{EventRole.String(), "Role"},
 		{Kind(99).String(), "None"},
 		{ActionForget.String(), "Forget"},
 		{Action(99).String(), "None"},

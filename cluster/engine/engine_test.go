@@ -5,6 +5,8 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/anywriter/anywriter/cluster/internal/role"
 )
 
 func TestDetect(t *testing.T) {
@@ -64,6 +66,10 @@ func TestProfilesAreWhole(t *testing.T) {
 			continue
 		}
 		require.NotEmpty(t, p.Sources, p)
+		for _, answer := range []string{role.AnswerWriter, role.AnswerChosen, role.AnswerReadOnly, role.AnswerStandby} {
+			require.Equal(t, p.Roles, strings.Contains(p.Probe, "'"+answer+"'"), "%v: %s", p, answer)
+		}
+		require.False(t, p.Timeline != "" && p.Identity == "", "%v: timelines are compared among those of one system", p)
 		if p.Identity != "" {
 			require.Empty(t, p.ClusterParameter+p.NodeParameter, "%v: asked or told, not both", p)
 		}
