@@ -19,6 +19,11 @@ const (
 	// takes longer is on a node in trouble, and then it is better to have a new
 	// look at which nodes are well.
 	lockPatience = 250 * time.Millisecond
+	// askPatience is how long one question may take at first, twice as long after
+	// each that took longer: a connection that has fallen silent mustn't use up the
+	// time in which others would have answered. It leaves room for a dial and for
+	// lockPatience, after which a server answers.
+	askPatience = 500 * time.Millisecond
 	// resolveBase and resolveCap bound the waits between the resolver's
 	// attempts: a conflict with the transaction's own proposal passes within a
 	// few round trips, and a node that comes back is used at once.
@@ -92,10 +97,11 @@ func (c *Cluster) decide(id txID, lost *Node) (Outcome, error) {
 	waits := retry.NewBackOff(policy, c.seed^c.sequence.Add(1))
 	failed := balancer.Set{}.With(lost.index)
 	last := error(ErrNoNode)
+	patience := askPatience
 	for {
 		n := c.resolver(&failed)
 		if n != nil {
-			out, err := n.askFence(ctx, id)
+			out, err := n.askWithin(ctx, patience, id)
 			switch {
 			case err == nil:
 				return out, nil
@@ -103,6 +109,9 @@ func (c *Cluster) decide(id txID, lost *Node) (Outcome, error) {
 				return CommitSent, err
 			case codeOf(err) == "":
 				failed = failed.With(n.index)
+			}
+			if errors.Is(err, context.DeadlineExceeded) {
+				patience *= 2
 			}
 			last = fmt.Errorf("node %s: %w", n.addr, err)
 		}
@@ -140,6 +149,13 @@ func hopeless(err error) bool {
 	code := codeOf(err)
 	return errors.Is(err, errFenceRowGone) ||
 		len(code) == 5 && (code[:2] == "42" || code[:2] == "3F" || code[:2] == "0A" || code[:2] == "22")
+}
+
+// askWithin is askFence with a limit of its own.
+func (n *Node) askWithin(ctx context.Context, limit time.Duration, id txID) (Outcome, error) {
+	ctx, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
+	return n.askFence(ctx, id)
 }
 
 // askFence puts the mark on one node and reads the decision. The mark is in a

@@ -1,10 +1,13 @@
 package driver_test
 
 import (
+	"bytes"
 	"context"
 	"database/sql"
 	"fmt"
+	"net"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -163,4 +166,54 @@ func fencedCounter(t *testing.T, sim *simnode.Sim, db *sql.DB, seed uint64, dura
 	require.Zero(t, stats.Unknown, "replay: %s", replay)
 	require.Zero(t, stats.SafeFailures, "replay: %s", replay)
 	require.Positive(t, stats.OK)
+}
+
+// silenced is a connection that swallows the resolver's first questions, as if it
+// had frozen.
+type silenced struct {
+	net.Conn
+	left *atomic.Int64 // how many it swallows
+}
+
+func (c *silenced) Write(b []byte) (int, error) {
+	if bytes.Contains(b, []byte("on conflict (id) do nothing")) && c.left.Add(-1) >= 0 {
+		return len(b), nil
+	}
+	return c.Conn.Write(b)
+}
+
+// TestFenceOnSilentConnection freezes the connections on which the fence is asked
+// first: others are asked within fence_resolve_timeout, and nothing stays unknown.
+func TestFenceOnSilentConnection(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		sim := startSim(t, simnode.Config{InMemory: true, Latency: 200 * time.Microsecond})
+		cfg, err := driver.ParseConfig(withParams(sim.DSN(), "commit_fence=table"))
+		require.NoError(t, err)
+		var left atomic.Int64
+		var slowest time.Duration
+		cfg.Seed, cfg.Events.Resolved = 1, func(_ string, _ driver.Outcome, took time.Duration) { slowest = max(slowest, took) }
+		cfg.DialFunc = func(ctx context.Context, network, addr string) (net.Conn, error) {
+			conn, err := sim.Dial(ctx, network, addr)
+			return &silenced{Conn: conn, left: &left}, err
+		}
+		require.NoError(t, cluster.InstallFence(t.Context(), cfg))
+		db := sql.OpenDB(driver.NewConnector(cfg))
+		defer func() { require.NoError(t, db.Close()) }()
+		_, err = db.Exec("create table fenced (id int primary key)")
+		require.NoError(t, err)
+		for id := range 6 {
+			undo, err := sim.Nodes()[id%3].DropCommitReply(simnode.AfterCommit, 1)
+			require.NoError(t, err)
+			left.Store(int64(1 + id%2))
+			_, err = db.ExecContext(driver.WithNode(t.Context(), sim.Nodes()[id%3].Addr()), "insert into fenced values ($1)", id)
+			undo()
+			require.NoError(t, err)
+			require.Negative(t, left.Load(), "questions were swallowed, and one wasn't")
+		}
+		require.Less(t, slowest, 2*time.Second)
+		var rows int
+		require.NoError(t, db.QueryRow("select count(*) from fenced").Scan(&rows))
+		require.Equal(t, 6, rows)
+		checkIdle(t, db)
+	})
 }
