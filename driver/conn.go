@@ -15,8 +15,9 @@ type conn struct {
 	cluster *cluster.Cluster
 	session *cluster.Session
 	owned   *Connector // closed with the handle; nil for handles of a sql.DB
-	args    []any      // scratch
-	tx      tx         // of the current checkout; database/sql has one at a time
+	args    []any      // memory for the arguments of a call
+	scratch scratch
+	tx      tx // of the current checkout; database/sql has one at a time
 }
 
 var (
@@ -107,7 +108,7 @@ func (c *conn) QueryContext(ctx context.Context, query string, named []driver.Na
 	if err != nil {
 		return nil, err
 	}
-	return &rows{rows: r, fields: r.Fields()}, nil
+	return &rows{rows: r, fields: r.Fields(), scratch: &c.scratch}, nil
 }
 
 // Ping returns nil if a node that takes writes answers; in a checkout that

@@ -6,7 +6,6 @@ import (
 	"io"
 
 	"github.com/jackc/pgx/v5/pgconn"
-	"github.com/jackc/pgx/v5/pgtype"
 
 	"github.com/anywriter/anywriter/cluster"
 )
@@ -16,7 +15,8 @@ type rows struct {
 	rows    *cluster.Rows
 	fields  []pgconn.FieldDescription
 	names   []string
-	convert []converter
+	columns []column // of the current result, once a row of it has been read
+	scratch *scratch // the handle's
 }
 
 var (
@@ -47,15 +47,15 @@ func (r *rows) Next(dest []driver.Value) error {
 		}
 		return io.EOF
 	}
-	if r.convert == nil {
-		r.convert = converters(r.rows.TypeMap(), r.fields)
+	if r.columns == nil {
+		r.columns = r.scratch.plan(r.rows.TypeMap(), r.fields)
 	}
 	for i, src := range r.rows.Values() {
 		if src == nil {
 			dest[i] = nil
 			continue
 		}
-		v, err := r.convert[i](src)
+		v, err := r.columns[i].value(r.scratch, src)
 		if err != nil {
 			return fmt.Errorf("column %d (%s): %w", i, r.fields[i].Name, err)
 		}
@@ -77,77 +77,6 @@ func (r *rows) NextResultSet() error {
 		}
 		return io.EOF
 	}
-	r.fields, r.names, r.convert = r.rows.Fields(), nil, nil
+	r.fields, r.names, r.columns = r.rows.Fields(), nil, nil
 	return nil
-}
-
-// converter makes a database/sql value of one column's bytes.
-type converter func(src []byte) (driver.Value, error)
-
-// converters chooses one converter per column, with the results that pgx's
-// stdlib gives, so that a program sees no difference when it changes drivers.
-func converters(m *pgtype.Map, fields []pgconn.FieldDescription) []converter {
-	out := make([]converter, len(fields))
-	for i := range fields {
-		out[i] = converterFor(m, fields[i].DataTypeOID, fields[i].Format)
-	}
-	return out
-}
-
-func converterFor(m *pgtype.Map, oid uint32, format int16) converter {
-	switch oid {
-	case pgtype.BoolOID:
-		return scanned[bool](m, oid, format)
-	case pgtype.Int2OID:
-		return widened(m, oid, format, func(v int16) driver.Value { return int64(v) })
-	case pgtype.Int4OID:
-		return widened(m, oid, format, func(v int32) driver.Value { return int64(v) })
-	case pgtype.Int8OID:
-		return scanned[int64](m, oid, format)
-	case pgtype.Float4OID:
-		return widened(m, oid, format, func(v float32) driver.Value { return float64(v) })
-	case pgtype.Float8OID:
-		return scanned[float64](m, oid, format)
-	case pgtype.ByteaOID, pgtype.JSONOID, pgtype.JSONBOID, pgtype.XMLOID:
-		return scanned[[]byte](m, oid, format)
-	case pgtype.CIDOID, pgtype.OIDOID, pgtype.XIDOID:
-		return valued[pgtype.Uint32](m, oid, format)
-	case pgtype.DateOID:
-		return valued[pgtype.Date](m, oid, format)
-	case pgtype.TimestampOID:
-		return valued[pgtype.Timestamp](m, oid, format)
-	case pgtype.TimestamptzOID:
-		return valued[pgtype.Timestamptz](m, oid, format)
-	default:
-		return scanned[string](m, oid, format)
-	}
-}
-
-// scanned converts by scanning into a T, which is itself the value.
-func scanned[T any](m *pgtype.Map, oid uint32, format int16) converter {
-	return widened(m, oid, format, func(v T) driver.Value { return v })
-}
-
-// widened converts by scanning into a T and turning that into a value.
-func widened[T any](m *pgtype.Map, oid uint32, format int16, to func(T) driver.Value) converter {
-	var v T
-	plan := m.PlanScan(oid, format, &v)
-	return func(src []byte) (driver.Value, error) {
-		if err := plan.Scan(src, &v); err != nil {
-			return nil, err
-		}
-		return to(v), nil
-	}
-}
-
-// valued converts by scanning into a T, which knows its own value.
-func valued[T driver.Valuer](m *pgtype.Map, oid uint32, format int16) converter {
-	var v T
-	plan := m.PlanScan(oid, format, &v)
-	return func(src []byte) (driver.Value, error) {
-		if err := plan.Scan(src, &v); err != nil {
-			return nil, err
-		}
-		return v.Value()
-	}
 }
