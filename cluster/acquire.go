@@ -24,7 +24,8 @@ type search struct {
 	want
 	cluster *Cluster
 	hint    string // the only node wanted, or ""
-	began   time.Time
+	began   int64  // by the cluster's clock
+	asked   int64  // when the node that is asked now was picked
 	request balancer.Request
 	view    *view
 	group   *group          // in which a node was picked last
@@ -60,10 +61,10 @@ func (c *Cluster) acquire(ctx context.Context, wanted want, note *choice) (lease
 	if err := c.admit(ctx); err != nil {
 		return lease{}, err
 	}
-	now := time.Now()
+	now := c.clock.Nanos()
 	h := hintsOf(ctx)
-	s := search{cluster: c, hint: h.node, want: wanted, began: now, view: c.view.Load()}
-	s.request = balancer.Request{Seq: c.sequence.Add(1), Seed: c.seed, NowNanos: now.UnixNano()}
+	s := search{cluster: c, hint: h.node, want: wanted, began: now, asked: now, view: c.view.Load()}
+	s.request = balancer.Request{Seq: c.sequence.Add(1), Seed: c.seed, NowNanos: now}
 	if h.key != "" {
 		s.request.Key, s.request.Keyed = balancer.KeyOf(h.key), true
 	}
@@ -76,7 +77,7 @@ func (c *Cluster) acquire(ctx context.Context, wanted want, note *choice) (lease
 	defer s.stop()
 	i, l, err := s.search(ctx)
 	if note != nil {
-		note.view, note.group, note.index, note.began = s.view, s.group, i, now.UnixNano()
+		note.view, note.group, note.index, note.began = s.view, s.group, i, now
 		note.hint, note.read, note.avoid, note.failed, note.renewed = s.hint, s.read, s.avoid, s.failed, s.wish.node != nil
 	}
 	return l, err
@@ -93,14 +94,14 @@ func (s *search) search(ctx context.Context) (int, lease, error) {
 			continue
 		}
 		n := s.group.nodes[i]
-		l, err := n.take(ctx, s.view, s.group.picks.Panic(), since)
+		l, err := n.take(ctx, s.view, s.group.picks.Panic(), since, s.asked)
 		if err == nil {
 			return i, l, nil
 		}
 		if ctx.Err() != nil || errors.Is(err, ErrClosed) {
 			return balancer.None, lease{}, s.failure(ctx, err)
 		}
-		if trouble := n.hooks.Trouble(s.began); trouble != nil && errors.Is(err, context.DeadlineExceeded) {
+		if trouble := n.hooks.Trouble(s.cluster.clock.Time(s.began)); trouble != nil && errors.Is(err, context.DeadlineExceeded) {
 			// The dial takes longer than one node is waited for, and will meet
 			// what the one before has met.
 			err = fmt.Errorf("node %s: %w", n.addr, trouble)
@@ -108,6 +109,7 @@ func (s *search) search(ctx context.Context) (int, lease, error) {
 		s.causes = append(s.causes, err)
 		s.noteRefusal(n, err)
 		s.failed = s.failed.With(n.index)
+		s.asked = s.cluster.clock.Nanos()
 	}
 }
 
@@ -154,7 +156,7 @@ func (c *Cluster) admit(ctx context.Context) error {
 		select {
 		case <-c.firstRound:
 		case <-ctx.Done():
-			return c.noNode(time.Time{}, ctx.Err(), nil)
+			return c.noNode(0, ctx.Err(), nil)
 		}
 	}
 	if err := c.fatal.Load(); err != nil {
@@ -200,7 +202,7 @@ func (s *search) wait(ctx context.Context) error {
 		return denied
 	}
 	if s.timer == nil {
-		s.timer = time.NewTimer(s.cluster.settings.AcquireTimeout - time.Since(s.began))
+		s.timer = time.NewTimer(s.cluster.settings.AcquireTimeout - s.cluster.clock.Since(s.began))
 	}
 	var soon <-chan time.Time
 	if len(s.causes) > 0 {
@@ -219,7 +221,8 @@ func (s *search) wait(ctx context.Context) error {
 		return ErrClosed
 	}
 	s.view = s.cluster.view.Load()
-	s.request.NowNanos = time.Now().UnixNano()
+	s.asked = s.cluster.clock.Nanos()
+	s.request.NowNanos = s.asked
 	s.causes = s.causes[:0]
 	clear(s.refused)
 	s.failed = balancer.Set{}
@@ -237,17 +240,16 @@ func (s *search) failure(ctx context.Context, err error) error {
 	if errors.Is(err, ErrClosed) {
 		return ErrClosed
 	}
-	return s.cluster.noNode(s.began, ctx.Err(), s.causes)
+	return s.cluster.noNode(s.cluster.clock.Since(s.began), ctx.Err(), s.causes)
 }
 
 // take gets a connection from this node that was opened at or after since, with
-// the consent of its breaker.
-func (n *Node) take(ctx context.Context, v *view, panicking bool, since time.Time) (lease, error) {
+// the consent of its breaker. The search has turned to the node when it began.
+func (n *Node) take(ctx context.Context, v *view, panicking bool, since time.Time, began int64) (lease, error) {
 	done, ok := n.consent(v.health.Reports[n.index].Breaker, panicking)
 	if !ok {
 		return lease{}, errBreakerOpen
 	}
-	began := time.Now()
 	l, err := n.acquire(ctx, since)
 	if err == nil {
 		l.done = done
@@ -266,8 +268,8 @@ func (n *Node) take(ctx context.Context, v *view, panicking bool, since time.Tim
 		owed.settle(health.BreakerFailure)
 	}
 	if kind != health.EventNone {
-		n.load.Fail(time.Now().UnixNano())
-		n.cluster.monitor.Observe(n.index, kind, began)
+		n.load.Fail(n.cluster.clock.Nanos())
+		n.cluster.monitor.Observe(n.index, kind, n.cluster.clock.Time(began))
 	}
 	return lease{}, fmt.Errorf("node %s: %w", n.addr, err)
 }
@@ -361,11 +363,8 @@ func codeOf(err error) string {
 }
 
 // noNode builds the error with one line per node.
-func (c *Cluster) noNode(began time.Time, cause error, causes []error) error {
-	e := &NoNodeError{Cause: cause, causes: append([]error(nil), causes...)}
-	if !began.IsZero() {
-		e.Waited = time.Since(began)
-	}
+func (c *Cluster) noNode(waited time.Duration, cause error, causes []error) error {
+	e := &NoNodeError{Waited: waited, Cause: cause, causes: append([]error(nil), causes...)}
 	for _, n := range c.nodes {
 		e.Nodes = append(e.Nodes, NodeReason{Addr: n.addr, Reason: n.describe()})
 		if denied := n.denied.Load(); denied != nil {

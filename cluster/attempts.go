@@ -250,14 +250,14 @@ func failedAttempt(number int, err error, began, ended time.Time, wait time.Dura
 
 // followed books a failed attempt that is followed by another one. Its own
 // chain goes on to the next error.
-func (c *call) followed(err error, ended time.Time, wait time.Duration) {
+func (c *call) followed(err error, began, ended time.Time, wait time.Duration) {
 	switch e := err.(type) {
 	case *OpError:
 		e.Earlier = nil
 	case *OutcomeUnknownError:
 		e.Earlier = nil
 	}
-	c.earlier = remember(c.earlier, failedAttempt(c.attempts, err, time.Unix(0, c.started), ended, wait))
+	c.earlier = remember(c.earlier, failedAttempt(c.attempts, err, began, ended, wait))
 }
 
 // withEarlier tells an error that came without an exchange of its own (no node

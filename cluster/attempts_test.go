@@ -35,10 +35,11 @@ func TestEarlierAttemptsAreNotTheError(t *testing.T) {
 		Node: "a:1", SQLState: "40001", Outcome: DefinitelyAborted, Attempts: 1,
 		Err: &pgconn.PgError{Code: "40001", Message: `row "secret"`}, verdict: sqlstate.Verdict{Kind: sqlstate.Conflict},
 	}
-	c := call{attempts: 1, started: time.Now().UnixNano()}
-	c.followed(first, time.Unix(0, c.started).Add(3*time.Millisecond), 1500*time.Microsecond)
+	began := time.Now()
+	c := call{attempts: 1}
+	c.followed(first, began, began.Add(3*time.Millisecond), 1500*time.Microsecond)
 	c.attempts = 2
-	c.followed(&OutcomeUnknownError{Node: "b:2", Err: io.ErrUnexpectedEOF, Earlier: c.earlier}, time.Unix(0, c.started), 0)
+	c.followed(&OutcomeUnknownError{Node: "b:2", Err: io.ErrUnexpectedEOF, Earlier: c.earlier}, began, began, 0)
 	c.attempts = 3
 	for name, err := range map[string]error{
 		"OpError":             &OpError{Node: "c:3", Attempts: 3, Earlier: c.earlier, Err: syscall.ECONNRESET},

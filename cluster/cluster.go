@@ -11,6 +11,7 @@ import (
 
 	"github.com/anywriter/anywriter/balancer"
 	"github.com/anywriter/anywriter/cluster/engine"
+	"github.com/anywriter/anywriter/cluster/internal/clock"
 	"github.com/anywriter/anywriter/cluster/internal/hook"
 	"github.com/anywriter/anywriter/cluster/internal/keyqueue"
 	"github.com/anywriter/anywriter/cluster/internal/role"
@@ -29,6 +30,7 @@ type Cluster struct {
 	fence    commitFence
 	picker   balancer.Picker
 	seed     uint64
+	clock    clock.Clock
 	nodes    []*Node // in the order of the DSN
 	monitor  *health.Monitor
 	retrier  retrier
@@ -82,7 +84,7 @@ func Open(_ context.Context, config Config) (*Cluster, error) {
 	}
 	c := &Cluster{
 		config: config, settings: config.Settings, execMode: config.execMode(), mixed: config.mixed(),
-		picker: picker, seed: seed, firstRound: make(chan struct{}), closing: make(chan struct{}),
+		picker: picker, seed: seed, clock: clock.New(), firstRound: make(chan struct{}), closing: make(chan struct{}),
 		known: make([]identity, len(config.Nodes)),
 		roles: roles{claims: make([]role.Claim, len(config.Nodes)), refused: make([]time.Time, len(config.Nodes))},
 	}

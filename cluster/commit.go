@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"time"
 
 	"github.com/anywriter/anywriter/internal/sqlstate"
 )
@@ -53,7 +52,7 @@ func (s *Session) commit(ctx context.Context) error {
 	}
 	r := &s.exec
 	*r = Rows{session: s, phys: s.lease.phys, ctx: ctx, done: true}
-	r.call = call{inTx: true, commit: true, attempts: 1, started: time.Now().UnixNano()}
+	r.call = call{inTx: true, commit: true, attempts: 1, started: s.cluster.clock.Nanos()}
 	r.span = r.phys.node.tracer.Query(ctx, r.phys.conn, "commit", nil)
 	ctx = r.span.Context(ctx)
 	s.open = r
@@ -160,7 +159,7 @@ func (s *Session) endedByRide(ctx context.Context, r *Rows) {
 	c := call{inTx: true, commit: true, attempts: 1, sent: true, flight: r.call.flight}
 	verdict, err := s.judge(ctx, r.phys, &c, r.commitErr)
 	s.over = &txEnd{err: err}
-	now := time.Now()
+	now := s.cluster.clock.Nanos()
 	c.started = r.call.started
 	s.remember(&c, r.phys.node, now, err)
 	s.attach(err)

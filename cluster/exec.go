@@ -37,7 +37,7 @@ type call struct {
 	fenceID  txID           // and its key
 	flight   flight
 	sent     bool  // the attempt came as far as sending the statement itself
-	started  int64 // unix nanoseconds
+	started  int64 // by the cluster's clock
 	answered int64 // when the first answer came; 0: not yet
 	attempts int
 	earlier  []Attempt // those before this one

@@ -142,7 +142,7 @@ type trail struct {
 	attempts int
 	queued   time.Duration
 	stop     Stop
-	started  int64 // unix nanoseconds
+	started  int64 // by the cluster's clock
 	ended    int64
 	earlier  []Attempt
 	err      error
@@ -188,10 +188,10 @@ func (s *Session) scopeOf(c *call) scope {
 }
 
 // remember keeps the trail of an exchange that has just ended.
-func (s *Session) remember(c *call, n *Node, ended time.Time, err error) {
+func (s *Session) remember(c *call, n *Node, ended int64, err error) {
 	s.last = trail{
 		sql: c.sql, info: c.info, node: n, scope: c.scope, harmless: s.harmless(c), resolved: c.resolved,
-		searched: c.searched, attempts: c.attempts, started: c.started, ended: ended.UnixNano(),
+		searched: c.searched, attempts: c.attempts, started: c.started, ended: ended,
 		queued: s.place.queued, earlier: c.earlier, err: err,
 	}
 	if c.commit {
@@ -309,7 +309,7 @@ func (t *trail) because(out Outcome) string {
 func (s *Session) conclude(c *call, err error) error {
 	if c.started == 0 {
 		c.scope = s.scopeOf(c)
-		s.remember(c, nil, time.Now(), err)
+		s.remember(c, nil, s.cluster.clock.Nanos(), err)
 	}
 	s.last.err, s.last.stop = err, c.stop
 	s.attach(err)

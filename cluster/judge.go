@@ -28,7 +28,7 @@ func (s *Session) ended(ctx context.Context, r *Rows) {
 		s.place.leave()
 	}
 	c, p := &r.call, r.phys
-	now := time.Now()
+	now := s.cluster.clock.Nanos()
 	s.noteDirt(p, c)
 	s.wrote = s.wrote || c.sent && !c.readOnly && c.info.Class == stmtclass.Write
 	s.noteEnd(r)
@@ -274,28 +274,29 @@ func (s *Session) refused(c *call, err error) error {
 }
 
 // finished books an exchange that the server completed.
-func (n *Node) finished(now time.Time, c *call, ok bool) {
+func (n *Node) finished(now int64, c *call, ok bool) {
 	n.counters.ops.Add(1)
 	if !ok {
 		n.counters.errors.Add(1)
 	}
 	if c.answered == 0 {
-		c.answered = now.UnixNano()
+		c.answered = now
 	}
 	latency := time.Duration(c.answered - c.started)
 	n.latency.Record(latency)
-	n.load.Observe(now.UnixNano(), latency)
+	n.load.Observe(now, latency)
 }
 
 // failed books an exchange that ended in an error.
-func (n *Node) failed(now time.Time, c *call, v sqlstate.Verdict) {
+func (n *Node) failed(now int64, c *call, v sqlstate.Verdict) {
 	if v.Kind == sqlstate.Conflict {
 		n.counters.conflicts.Add(1)
 	}
 	kind := healthEvent(v)
 	if kind == health.EventRole {
-		n.cluster.refusedWrite(n, now)
-		n.cluster.monitor.Observe(n.index, kind, now)
+		at := n.cluster.clock.Time(now)
+		n.cluster.refusedWrite(n, at)
+		n.cluster.monitor.Observe(n.index, kind, at)
 	}
 	if kind == health.EventNone || kind == health.EventRole {
 		n.finished(now, c, false)
@@ -304,9 +305,9 @@ func (n *Node) failed(now time.Time, c *call, v sqlstate.Verdict) {
 	n.counters.ops.Add(1)
 	n.counters.errors.Add(1)
 	if kind != health.EventDrain { // which may be this session's alone
-		n.load.Fail(now.UnixNano())
+		n.load.Fail(now)
 	}
-	n.cluster.monitor.Observe(n.index, kind, now)
+	n.cluster.monitor.Observe(n.index, kind, n.cluster.clock.Time(now))
 }
 
 // breakerResult translates a verdict for the node's breaker.

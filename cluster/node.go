@@ -128,7 +128,7 @@ func (n *Node) connected(ctx context.Context, conn *pgx.Conn) error {
 // probed is called by the monitor for each answered probe with its round trip,
 // and for each that is late with the silence so far.
 func (n *Node) probed(roundTrip time.Duration) {
-	n.load.ObserveProbe(time.Now().UnixNano(), roundTrip)
+	n.load.ObserveProbe(n.cluster.clock.Nanos(), roundTrip)
 }
 
 // Addr returns the node's address as the DSN names it.

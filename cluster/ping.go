@@ -20,7 +20,7 @@ const pingTimeout = time.Second
 func (c *Cluster) Ping(ctx context.Context) error {
 	var avoid balancer.Set
 	var causes []error
-	began := time.Now()
+	began := c.clock.Nanos()
 	for range c.nodes {
 		l, err := c.acquire(ctx, want{avoid: avoid}, nil)
 		if err != nil {
@@ -36,7 +36,7 @@ func (c *Cluster) Ping(ctx context.Context) error {
 			break
 		}
 	}
-	return c.noNode(began, ctx.Err(), causes)
+	return c.noNode(c.clock.Since(began), ctx.Err(), causes)
 }
 
 // ping makes a round trip, asks whether writes are taken, and gives the lease

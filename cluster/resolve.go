@@ -132,7 +132,7 @@ func (c *Cluster) decide(id txID, lost *Node) (Outcome, error) {
 // everybody gets another chance.
 func (c *Cluster) resolver(failed *balancer.Set) *Node {
 	v := c.view.Load()
-	request := balancer.Request{Seq: c.sequence.Add(1), Seed: c.seed, NowNanos: time.Now().UnixNano()}
+	request := balancer.Request{Seq: c.sequence.Add(1), Seed: c.seed, NowNanos: c.clock.Nanos()}
 	writers := v.writes[0]
 	request.Excluded = writers.without(*failed)
 	i := balancer.Pick(c.picker, writers.picks, request)

@@ -107,6 +107,7 @@ func verdictOf(err error) sqlstate.Verdict {
 // the session ready for it.
 func (s *Session) again(ctx context.Context, r *Rows, err error, t *tries) bool {
 	verdict, c, ended := verdictOf(err), &r.call, time.Now()
+	began := ended.Add(-s.cluster.clock.Since(c.started)) // by the wall clock, which people read
 	if c.stop = s.mayTryAgain(ctx, c, verdict, err, t); c.stop != StopUnknown {
 		return false
 	}
@@ -115,7 +116,7 @@ func (s *Session) again(ctx context.Context, r *Rows, err error, t *tries) bool 
 			c.stop = StopFinal
 			return false
 		}
-		c.followed(err, ended, 0)
+		c.followed(err, began, ended, 0)
 		return true
 	}
 	var wait time.Duration
@@ -126,7 +127,7 @@ func (s *Session) again(ctx context.Context, r *Rows, err error, t *tries) bool 
 		c.stop = StopContext
 		return false
 	}
-	c.followed(err, ended, wait)
+	c.followed(err, began, ended, wait)
 	s.restart(verdict, r.phys.node)
 	return true
 }

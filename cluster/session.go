@@ -71,11 +71,18 @@ func (s *Session) Exec(ctx context.Context, sql string, args []any) (pgconn.Comm
 // Query runs a statement and returns its rows, which the caller must close.
 // Errors that come before the first row are handled and reported as by Exec.
 func (s *Session) Query(ctx context.Context, sql string, args []any) (*Rows, error) {
-	r := &Rows{call: call{sql: sql, args: args, query: true}}
-	if err := s.run(ctx, r); err != nil {
+	r := new(Rows)
+	if err := s.QueryInto(ctx, r, sql, args); err != nil {
 		return nil, err
 	}
 	return r, nil
+}
+
+// QueryInto is Query with memory of the caller's, who may use it again after
+// closing the Rows. After an error they needn't be closed.
+func (s *Session) QueryInto(ctx context.Context, r *Rows, sql string, args []any) error {
+	*r = Rows{call: call{sql: sql, args: args, query: true}}
+	return s.run(ctx, r)
 }
 
 // run carries a statement out, attempt by attempt.
@@ -160,12 +167,15 @@ func (s *Session) attempt(ctx context.Context, r *Rows) error {
 		return err
 	}
 	c.searched = s.lease.conn != before
-	*r = Rows{session: s, phys: s.lease.phys, ctx: ctx, call: *c}
-	c = &r.call
+	if c.attempts > 1 {
+		*r = Rows{call: *c}
+		c = &r.call
+	}
+	r.session, r.phys, r.ctx = s, s.lease.phys, ctx
 	c.begin, c.fencedTx, c.noFence, c.fenced, c.riding = s.begin, s.wrote, s.readOnly, false, false
 	hints := hintsOf(ctx)
 	c.readOnly, c.last = hints.readOnly, hints.commit && s.inTx
-	c.started = time.Now().UnixNano()
+	c.started = s.cluster.clock.Nanos()
 	// The server's word counts: a statement may have ended the transaction.
 	c.inTx = s.begin != "" || r.phys.pc.TxStatus() != 'I'
 	c.first = s.inTx && s.begin != ""
@@ -181,7 +191,7 @@ func (s *Session) attempt(ctx context.Context, r *Rows) error {
 	if !c.query {
 		return r.drain()
 	}
-	c.answered = time.Now().UnixNano()
+	c.answered = s.cluster.clock.Nanos()
 	if !s.used && !c.inTx && c.info.Class != stmtclass.Read && r.multi == nil {
 		return r.readAhead()
 	}

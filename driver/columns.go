@@ -7,9 +7,9 @@ import (
 	"github.com/jackc/pgx/v5/pgtype"
 )
 
-// scratch is the memory in which a handle makes the values of its rows: one
-// variable of each type that pgx scans into. A handle reads one result at a time,
-// so one scratch will do, and a result costs no allocation but its values'.
+// scratch is the memory in which the values of a result's rows are made: one
+// variable of each type that pgx scans into. It serves one result after the
+// other, so that a result costs no allocation but its values'.
 type scratch struct {
 	columns []column
 
@@ -86,7 +86,7 @@ func (s *scratch) column(oid uint32) column {
 }
 
 // takeBytes and takeText forget what they return: it may be large, and the
-// scratch lives as long as the handle.
+// scratch lives long.
 func takeBytes(s *scratch) (driver.Value, error) {
 	v := s.bytes
 	s.bytes = nil

@@ -15,9 +15,10 @@ type conn struct {
 	cluster *cluster.Cluster
 	session *cluster.Session
 	owned   *Connector // closed with the handle; nil for handles of a sql.DB
+	tx      tx         // of the current checkout; database/sql has one at a time
 	args    []any      // memory for the arguments of a call
-	scratch scratch
-	tx      tx // of the current checkout; database/sql has one at a time
+	rows    rows       // and for a result, see QueryContext
+	scratch scratch    // and for the values in it
 }
 
 var (
@@ -103,12 +104,19 @@ func (committedUnheard) RowsAffected() (int64, error) { return 0, ErrRowsUnknown
 // QueryContext runs a statement that returns rows.
 func (c *conn) QueryContext(ctx context.Context, query string, named []driver.NamedValue) (_ driver.Rows, err error) {
 	defer c.guard("executing a query", &err)
-	r, err := c.session.Query(ctx, query, c.plain(named))
+	r, values := &c.rows, &c.scratch
+	if r.used { // its rows were all read ahead, or this query is going to fail
+		r, values = new(rows), new(scratch)
+	}
+	r.scratch, r.used = values, true
+	err = c.session.QueryInto(ctx, &r.rows, query, c.plain(named))
 	clear(c.args)
 	if err != nil {
+		*r = rows{}
 		return nil, err
 	}
-	return &rows{rows: r, fields: r.Fields(), scratch: &c.scratch}, nil
+	r.fields = r.rows.Fields()
+	return r, nil
 }
 
 // Ping returns nil if a node that takes writes answers; in a checkout that

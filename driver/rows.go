@@ -10,13 +10,15 @@ import (
 	"github.com/anywriter/anywriter/cluster"
 )
 
-// rows gives a cluster's rows to database/sql.
+// rows gives a cluster's rows to database/sql, which never touches them again
+// after Close.
 type rows struct {
-	rows    *cluster.Rows
+	rows    cluster.Rows
 	fields  []pgconn.FieldDescription
 	names   []string
 	columns []column // of the current result, once a row of it has been read
-	scratch *scratch // the handle's
+	scratch *scratch
+	used    bool // not closed yet
 }
 
 var (
@@ -36,7 +38,14 @@ func (r *rows) Columns() []string {
 }
 
 // Close reads through to the end of the exchange and returns its error.
-func (r *rows) Close() error { return r.rows.Close() }
+func (r *rows) Close() error {
+	if !r.used {
+		return nil
+	}
+	err := r.rows.Close()
+	*r = rows{} // the handle keeps nothing of the result
+	return err
+}
 
 // Next puts the next row into dest. io.EOF is returned only after the server
 // has said that the statement is complete.
