@@ -192,43 +192,6 @@ func TestCannedServer(t *testing.T) {
 	}
 }
 
-// No more allocations than pgx's stdlib, for the same work. They are counted in
-// the whole process, so the canned server's are in both figures.
-func TestAllocations(t *testing.T) {
-	if raceEnabled {
-		t.Skip("the race detector allocates")
-	}
-	ours, theirs := openCanned(t)
-	ctx := context.Background()
-	work := map[string]func(db *sql.DB) func(){
-		"QueryRow": func(db *sql.DB) func() {
-			var v int
-			return func() { _ = db.QueryRowContext(ctx, "select 7").Scan(&v) }
-		},
-		"QueryRow with argument": func(db *sql.DB) func() {
-			var v int
-			return func() { _ = db.QueryRowContext(ctx, "select $1", "x").Scan(&v) }
-		},
-		"Exec": func(db *sql.DB) func() { // with an argument, so that both use the same protocol
-			return func() { _, _ = db.ExecContext(ctx, "insert $1", "x") }
-		},
-		"Tx": func(db *sql.DB) func() {
-			return func() {
-				tx, _ := db.BeginTx(ctx, nil)
-				_, _ = tx.ExecContext(ctx, "insert")
-				_ = tx.Commit()
-			}
-		},
-	}
-	for name, prepare := range work {
-		a, b := testing.AllocsPerRun(300, prepare(ours)), testing.AllocsPerRun(300, prepare(theirs))
-		t.Logf("%s: ours %.0f, stdlib %.0f", name, a, b)
-		if name != "Tx" {
-			require.LessOrEqual(t, a, b, name)
-		}
-	}
-}
-
 // Two servers that belong to different clusters aren't used together.
 func TestDifferentClusters(t *testing.T) {
 	checkGoroutines(t)
