@@ -250,7 +250,7 @@ func (n *Node) take(ctx context.Context, v *view, panicking bool, since time.Tim
 	if !ok {
 		return lease{}, errBreakerOpen
 	}
-	l, err := n.acquire(ctx, since)
+	l, err := n.acquire(ctx, since, began)
 	if err == nil {
 		l.done = done
 		n.counters.picks.Add(1)

@@ -35,6 +35,7 @@ func (s *Session) ended(ctx context.Context, r *Rows) {
 	if r.err == nil {
 		s.lease.settle(health.BreakerSuccess)
 		p.node.finished(now, c, true)
+		p.heard = now
 		s.remember(c, p.node, now, nil)
 		if s.txErr != nil && p.pc.TxStatus() == 'T' {
 			s.txErr = nil // ROLLBACK TO has healed it

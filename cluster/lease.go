@@ -93,15 +93,16 @@ func (l *lease) giveBack() {
 const acquireBound = 100 * time.Millisecond
 
 // acquire gets a connection from the node's pool that was opened at or after
-// since and is alive as far as can be seen without a round trip.
-func (n *Node) acquire(ctx context.Context, since time.Time) (lease, error) {
+// since and is alive as far as can be seen without a round trip, by somebody who
+// began to look for one at began.
+func (n *Node) acquire(ctx context.Context, since time.Time, began int64) (lease, error) {
 	for {
 		conn, err := n.acquireBounded(ctx)
 		if err != nil {
 			return lease{}, err
 		}
 		phys, _ := conn.Conn().PgConn().CustomData()[physicalKey].(*physical)
-		if phys.gone() || phys.born.Before(since) {
+		if phys.gone(began) || phys.born.Before(since) {
 			n.discard(conn, phys)
 			continue
 		}

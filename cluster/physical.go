@@ -32,6 +32,7 @@ type physical struct {
 	stmts     *stmtcache.Cache
 	encoder   pgx.ExtendedQueryBuilder
 	bundle    *bundle.Bundle // for what travels in one flush
+	heard     int64          // when its last statement was answered, by the cluster's clock
 	prepared  bool           // the application used PREPARE: the reset must drop its names
 	loaded    bool           // the application used LOAD, which nothing undoes
 }
@@ -74,9 +75,25 @@ func abandon(pipe *pgconn.Pipeline, err error) error {
 	return err
 }
 
+// freshFor is how long after an answer an idle connection is taken to be alive
+// unseen. To look at its socket is a system call, a fortieth of what a statement
+// over loopback costs this process. Over a network the news of a server's end takes about 100 µs to
+// arrive, so that a look can't find a younger end there; and a statement that is
+// under way then is exposed to it for longer.
+const freshFor = 100 * time.Microsecond
+
 // gone reports whether the idle connection is known to be dead.
-func (p *physical) gone() bool {
-	return p.pc.IsClosed() || p.sock != nil && p.sock.Gone(p.encrypted)
+func (p *physical) gone(now int64) bool {
+	switch {
+	case p.pc.IsClosed():
+		return true
+	case p.sock == nil:
+		return false
+	case p.heard != 0 && now-p.heard < int64(freshFor):
+		return p.sock.Cut()
+	default:
+		return p.sock.Gone(p.encrypted)
+	}
 }
 
 // flight marks where the byte counters of a connection stood before a

@@ -69,6 +69,9 @@ func (c *Conn) Sent() int64 { return c.sent.Load() }
 // Received returns the number of bytes read since the dial.
 func (c *Conn) Received() int64 { return c.received.Load() }
 
+// Cut reports whether this side has ended the connection.
+func (c *Conn) Cut() bool { return c.cutByUs.Load() }
+
 // Close forgets the socket and closes it.
 func (c *Conn) Close() error {
 	c.owner.remove(c)

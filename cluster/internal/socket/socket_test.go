@@ -49,6 +49,7 @@ func TestCountsBytesAndLife(t *testing.T) {
 func TestGone(t *testing.T) {
 	_, client, server := pair(t)
 	require.False(t, client.Gone(false))
+	require.False(t, client.Cut())
 	require.Zero(t, testing.AllocsPerRun(100, func() { client.Gone(false) }))
 	_, err := server.Write([]byte{'N', 0})
 	require.NoError(t, err)
