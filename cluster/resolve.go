@@ -23,7 +23,7 @@ const (
 	// each that took longer: a connection that has fallen silent mustn't use up the
 	// time in which others would have answered. It leaves room for a dial and for
 	// lockPatience, after which a server answers.
-	askPatience = 500 * time.Millisecond
+	askPatience = 300 * time.Millisecond
 	// resolveBase and resolveCap bound the waits between the resolver's
 	// attempts: a conflict with the transaction's own proposal passes within a
 	// few round trips, and a node that comes back is used at once.
