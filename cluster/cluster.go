@@ -13,6 +13,7 @@ import (
 	"github.com/anywriter/anywriter/cluster/engine"
 	"github.com/anywriter/anywriter/cluster/internal/clock"
 	"github.com/anywriter/anywriter/cluster/internal/hook"
+	"github.com/anywriter/anywriter/cluster/internal/hotrow"
 	"github.com/anywriter/anywriter/cluster/internal/keyqueue"
 	"github.com/anywriter/anywriter/cluster/internal/role"
 	"github.com/anywriter/anywriter/health"
@@ -35,6 +36,7 @@ type Cluster struct {
 	monitor  *health.Monitor
 	retrier  retrier
 	keys     *keyqueue.Queues
+	rows     *hotrow.Memory // nil without conflict_affinity
 	events   events
 	hooks    hook.Hooks
 
@@ -100,6 +102,9 @@ func Open(_ context.Context, config Config) (*Cluster, error) {
 	c.context, c.cancel = context.WithCancel(context.Background())
 	s := config.Settings
 	c.keys = keyqueue.New(s.KeyQueue, c.closing)
+	if s.LearnsConflicts() {
+		c.rows = hotrow.New()
+	}
 	c.retrier = retrier{
 		policy: retry.Policy{Base: s.RetryBase, Cap: s.RetryCap, MaxAttempts: s.RetryMaxAttempts},
 		budget: retry.NewBudget(retry.DefaultBudgetRatio, retry.DefaultBudgetPerSecond, time.Now()),

@@ -117,7 +117,7 @@ func inherit(e *OpError, cause error) {
 	case errors.As(cause, &none) && none.Cause == nil:
 		e.verdict.Retry = sqlstate.RetryAnyNode
 	case errors.As(cause, &op):
-		e.Node, e.SQLState, e.verdict.Retry, e.explained = op.Node, op.SQLState, op.verdict.Retry, op.explained
+		e.Node, e.SQLState, e.verdict.Retry, e.row, e.explained = op.Node, op.SQLState, op.verdict.Retry, op.row, op.explained
 	}
 }
 

@@ -175,6 +175,7 @@ func overlay(base, over Settings) Settings {
 	set(&base.RetryBase, over.RetryBase)
 	set(&base.RetryCap, over.RetryCap)
 	set(&base.KeyQueue, over.KeyQueue)
+	set(&base.ConflictAffinity, over.ConflictAffinity)
 	set(&base.SessionReset, over.SessionReset)
 	set(&base.Engine, over.Engine)
 	set(&base.CommitFence, over.CommitFence)

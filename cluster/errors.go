@@ -79,6 +79,7 @@ type OpError struct {
 	Err error
 
 	verdict   sqlstate.Verdict
+	row       string // that a conflict was about, if conflict_affinity is on
 	explained *Explanation
 }
 

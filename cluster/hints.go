@@ -6,7 +6,11 @@ import (
 	"errors"
 	"time"
 
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/anywriter/anywriter/cluster/internal/hotrow"
 	"github.com/anywriter/anywriter/cluster/internal/keyqueue"
+	"github.com/anywriter/anywriter/internal/sqlstate"
 )
 
 // hints are what the caller said about an operation through its context.
@@ -122,6 +126,8 @@ type KeyStats = keyqueue.Stats
 // place is what a session knows of keys: that of its transaction, and its turn.
 type place struct {
 	tx      txPlace
+	op      hotrow.Op      // what the statement or transaction began with
+	row     string         // that it is about, if that was learned
 	turn    *keyqueue.Turn // of the transaction, or of the statement
 	queued  time.Duration  // how long the last statement waited for it
 	parting bool           // the turn ends with the open rows
@@ -130,14 +136,16 @@ type place struct {
 // txPlace is what Begin said about keys.
 type txPlace struct {
 	key    string
+	row    string          // learned by the RunTx that it belongs to
 	placed bool            // it belongs to a RunTx that has its turn
 	begun  context.Context // Begin's; nil without a key
 }
 
 // begin notes the key of a transaction.
 func (p *place) begin(ctx context.Context, key string) {
-	if key != "" {
-		p.tx = txPlace{key: key, placed: loopOf(ctx).placed(), begun: ctx}
+	l := loopOf(ctx)
+	if row := l.learnedRow(); key != "" || row != "" {
+		p.tx = txPlace{key: key, row: row, placed: l.placed(), begun: ctx}
 	}
 }
 
@@ -150,7 +158,7 @@ func (p *place) leave() {
 // takeTurn waits for the turn on the key of what begins with the statement, if
 // that has one: an autocommit statement or a transaction. Not in a transaction
 // that runs: whoever holds locks mustn't wait for others.
-func (s *Session) takeTurn(ctx context.Context) error {
+func (s *Session) takeTurn(ctx context.Context, c *call) error {
 	p := &s.place
 	p.queued = 0
 	if p.turn != nil || s.begin == "" && (s.inTx || s.lease.held() && s.lease.phys.pc.TxStatus() != 'I') {
@@ -158,6 +166,12 @@ func (s *Session) takeTurn(ctx context.Context) error {
 	}
 	h := hintsOf(ctx)
 	key := cmp.Or(h.key, p.tx.key)
+	p.op, p.row = 0, ""
+	if rows := s.cluster.rows; rows != nil && key == "" {
+		p.op = rows.Op(s.inTx, c.sql, c.args)
+		s.takeLearned(ctx, cmp.Or(p.tx.row, rows.Recall(p.op, time.Now())))
+		return nil
+	}
 	if key == "" || h.readOnly || s.inTx && (s.readOnly || p.tx.placed) || loopOf(ctx).placed() {
 		return nil
 	}
@@ -178,6 +192,43 @@ func (s *Session) takeTurn(ctx context.Context) error {
 		s.txErr, s.txDead = err, true // what comes after it mustn't be committed
 	}
 	return err
+}
+
+// takeLearned makes a row the key of the work, if it has no other. The turn is
+// for its own good: if it can't be had, it goes on without.
+func (s *Session) takeLearned(ctx context.Context, row string) {
+	p, h := &s.place, hintsOf(ctx)
+	if row == "" || p.turn != nil || cmp.Or(h.key, p.tx.key) != "" {
+		return
+	}
+	if p.row = row; h.readOnly || s.inTx && (s.readOnly || p.tx.placed) || loopOf(ctx).placed() {
+		return
+	}
+	p.turn, _ = s.cluster.keys.Enter(ctx, row)
+	if waited := p.turn.Waited(); waited > 0 {
+		p.queued += waited
+		s.cluster.rows.Renew(p.op, time.Now())
+	}
+}
+
+// learn notes the row that a conflict names, for what begins like this work, and
+// returns it for the next attempt.
+func (s *Session) learn(v sqlstate.Verdict, err *pgconn.PgError) string {
+	if s.cluster.rows == nil || err == nil || v.Kind != sqlstate.Conflict {
+		return ""
+	}
+	row := hotrow.Row(err.Detail)
+	s.cluster.rows.Learn(s.place.op, row, time.Now())
+	return row
+}
+
+// rowOf returns the row that a conflict was about, if it is to be learned.
+func rowOf(err error) string {
+	var op *OpError
+	if errors.As(err, &op) {
+		return op.row
+	}
+	return ""
 }
 
 // within returns a context like ctx that ends, at the latest, with other.

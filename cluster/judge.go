@@ -183,7 +183,7 @@ func (s *Session) judge(ctx context.Context, p *physical, c *call, err error) (s
 	}
 	return verdict, &OpError{
 		Node: p.node.addr, SQLState: facts.Code, Outcome: out, Attempts: c.attempts, Earlier: c.earlier, Err: err,
-		verdict: verdict,
+		verdict: verdict, row: s.learn(verdict, pgErr),
 	}
 }
 

@@ -1,6 +1,7 @@
 package cluster
 
 import (
+	"cmp"
 	"context"
 	"time"
 
@@ -35,8 +36,8 @@ func (s *Session) ensureLease(ctx context.Context, c *call) error {
 	if s.node != "" && h.node == "" {
 		ctx = WithNode(ctx, s.node)
 	}
-	if s.place.tx.key != "" && h.key == "" {
-		ctx = WithKey(ctx, s.place.tx.key)
+	if key := cmp.Or(s.place.tx.key, s.place.row); key != "" && h.key == "" {
+		ctx = WithKey(ctx, key)
 	}
 	w := want{avoid: s.avoid, wish: s.wish}
 	w.read = s.cluster.view.Load().apart(hintsOf(ctx).node != "") && s.mayRead(ctx, c)

@@ -129,6 +129,7 @@ func (s *Session) again(ctx context.Context, r *Rows, err error, t *tries) bool 
 	}
 	c.followed(err, began, ended, wait)
 	s.restart(verdict, r.phys.node)
+	s.takeLearned(ctx, rowOf(err))
 	return true
 }
 

@@ -195,6 +195,7 @@ func retryOn(ctx context.Context, c *Cluster, opts *RetryOptions, fn func(ctx co
 		if !pause(ctx, wait) {
 			return l.fail(ctx, err, StopContext)
 		}
+		l.learn(ctx, reason)
 		l.earlier = remember(l.earlier, failedAttempt(l.made, err, began, ended, wait))
 	}
 }
@@ -210,6 +211,7 @@ type loop struct {
 	queues bool  // it waits for its turn on the key of the context
 	outer  *loop // the Retry in whose function this one was called
 	turn   atomic.Pointer[keyqueue.Turn]
+	row    atomic.Pointer[string] // that the last conflict was about; see conflict_affinity
 
 	// What was begun with the context of the attempt, RunTx's own apart, and how
 	// often a commit was asked for.
@@ -230,16 +232,43 @@ func loopOf(ctx context.Context) *loop {
 
 // takeTurn waits for the turn on the key of the work, if it has one.
 func (l *loop) takeTurn(ctx context.Context) error {
-	c, h := l.cluster.Load(), hintsOf(ctx)
-	if !l.queues || h.key == "" || h.readOnly || l.placed() {
+	c, h, row := l.cluster.Load(), hintsOf(ctx), l.learnedRow()
+	key := h.key
+	if key == "" {
+		key = row
+	} else if row = ""; !l.queues {
 		return nil
 	}
-	turn, err := c.keys.Enter(ctx, h.key)
-	if err != nil {
+	if key == "" || h.readOnly || l.placed() {
+		return nil
+	}
+	turn, err := c.keys.Enter(ctx, key)
+	switch {
+	case err == nil:
+		l.turn.Store(turn)
+	case row == "": // one that was learned is for its own good
 		return notInTurn(err)
 	}
-	l.turn.Store(turn)
 	return nil
+}
+
+// learn keeps the row that a conflict was about for the next attempt. The turn on
+// another one that was learned before is of no use any more.
+func (l *loop) learn(ctx context.Context, err error) {
+	row := rowOf(err)
+	if row == "" || row == l.learnedRow() || hintsOf(ctx).key != "" {
+		return
+	}
+	l.turn.Swap(nil).Leave()
+	l.row.Store(&row)
+}
+
+// learnedRow returns the row that the last conflict was about, or "".
+func (l *loop) learnedRow() string {
+	if l == nil || l.row.Load() == nil {
+		return ""
+	}
+	return *l.row.Load()
 }
 
 // leaveKey gives up the turn, if there is one.

@@ -91,7 +91,7 @@ func (s *Session) run(ctx context.Context, r *Rows) error {
 		return err
 	}
 	r.call.mode = s.cluster.execMode
-	if err := s.takeTurn(ctx); err != nil {
+	if err := s.takeTurn(ctx, &r.call); err != nil {
 		return s.conclude(&r.call, err)
 	}
 	defer s.ran()

@@ -27,6 +27,9 @@ type Stats struct {
 	LastStall time.Time
 	// Keys are the queues of WithKey.
 	Keys KeyStats
+	// LearnedRows is the number of statements of which conflict_affinity remembers
+	// the row that they are about.
+	LearnedRows int
 	// Nodes are in the order of the DSN.
 	Nodes []NodeStats
 }
@@ -71,7 +74,7 @@ func (c *Cluster) Stats() Stats {
 	v := c.monitor.View() // c.view isn't renewed for every figure
 	out := Stats{
 		Leases: c.Leases(), Stalls: int64(v.Stalls), LastStall: v.LastStall,
-		Keys: c.keys.Stats(), Nodes: make([]NodeStats, len(c.nodes)),
+		Keys: c.keys.Stats(), LearnedRows: c.rows.Len(), Nodes: make([]NodeStats, len(c.nodes)),
 	}
 	for i, n := range c.nodes {
 		out.Nodes[i] = n.stats(v.Reports[i])

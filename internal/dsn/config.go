@@ -64,6 +64,9 @@ type Settings struct {
 	RetryCap time.Duration
 	// KeyQueue bounds how many operations wait for their turn on one key.
 	KeyQueue int
+	// ConflictAffinity is on if the rows that conflicts name are learned, else
+	// off (or empty).
+	ConflictAffinity string
 	// SessionReset says how session state is undone: auto, strict or off.
 	SessionReset SessionReset
 	// Engine is the engine profile's name; auto means to find out.
@@ -87,6 +90,12 @@ const (
 	ReadFromAny            = "any"
 	ReadFromPreferReplicas = "prefer_replicas"
 )
+
+// LearnsConflicts reports whether the rows that conflicts name are learned.
+func (s Settings) LearnsConflicts() bool { return s.ConflictAffinity == switchedOn }
+
+// switchedOn is the value of a key that is off or on.
+const switchedOn = "on"
 
 // FenceInTable is the value of commit_fence that switches the fence on.
 const FenceInTable = "table"

@@ -114,6 +114,9 @@ func hotKeys() []Key {
 		intKey("key_queue", 1000, 1, 1_000_000,
 			"How many operations may wait for their turn on one key of WithKey; see [docs/hot-keys.md](docs/hot-keys.md).",
 			func(s *Settings) *int { return &s.KeyQueue }),
+		nameKey("conflict_affinity", []string{"off", switchedOn}, "off",
+			"Whether the row that a server names in a conflict is the key of the next attempt, and for a while of what begins with the same statement; see [docs/hot-keys.md](docs/hot-keys.md).",
+			func(s *Settings) *string { return &s.ConflictAffinity }),
 	}
 }
 

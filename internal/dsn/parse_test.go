@@ -226,13 +226,13 @@ func TestRoles(t *testing.T) {
 func TestParseSettings(t *testing.T) {
 	clearEnv(t)
 	c, err := Parse("host=a balancer=round_robin weights=7 zone=x zones=x max_conns_per_node=5 min_idle=0 acquire_timeout=2 probe_interval=100ms " +
-		"dial_timeout=1m retry_max_attempts=3 retry_base=1ms retry_cap=0.5 key_queue=9 session_reset=strict engine=mesh " +
+		"dial_timeout=1m retry_max_attempts=3 retry_base=1ms retry_cap=0.5 key_queue=9 conflict_affinity=on session_reset=strict engine=mesh " +
 		"read_from=any commit_fence=table fence_table=a.b fence_owner=ops fence_resolve_timeout=500ms")
 	require.NoError(t, err)
 	assert.Equal(t, Settings{
 		Balancer: "round_robin", ReadFrom: "any", Weights: []int{7}, Zone: "x", Zones: []string{"x"}, MaxConnsPerNode: 5, MinIdle: 0, AcquireTimeout: 2 * time.Second,
 		ProbeInterval: 100 * time.Millisecond, DialTimeout: time.Minute, RetryMaxAttempts: 3,
-		RetryBase: time.Millisecond, RetryCap: 500 * time.Millisecond, KeyQueue: 9, SessionReset: ResetStrict, Engine: "mesh",
+		RetryBase: time.Millisecond, RetryCap: 500 * time.Millisecond, KeyQueue: 9, ConflictAffinity: "on", SessionReset: ResetStrict, Engine: "mesh",
 		CommitFence: "table", FenceTable: "a.b", FenceOwner: "ops", FenceResolveTimeout: 500 * time.Millisecond,
 	}, c.Settings)
 	assert.Empty(t, c.Nodes[0].Conn.RuntimeParams, "our keys don't reach the server")
@@ -243,7 +243,7 @@ func TestParseSettings(t *testing.T) {
 	assert.Equal(t, Settings{
 		Balancer: "p2c", ReadFrom: "writers", MaxConnsPerNode: 16, MinIdle: 2, AcquireTimeout: time.Second,
 		ProbeInterval: 250 * time.Millisecond, DialTimeout: time.Second, RetryMaxAttempts: 30,
-		RetryBase: 2 * time.Millisecond, RetryCap: 250 * time.Millisecond, KeyQueue: 1000, SessionReset: ResetAuto, Engine: "auto",
+		RetryBase: 2 * time.Millisecond, RetryCap: 250 * time.Millisecond, KeyQueue: 1000, ConflictAffinity: "off", SessionReset: ResetAuto, Engine: "auto",
 		CommitFence: "off", FenceTable: "anywriter.fence", FenceResolveTimeout: 2 * time.Second,
 	}, c.Settings)
 	require.NoError(t, c.Settings.Validate())
@@ -319,6 +319,7 @@ func TestTable(t *testing.T) {
 func TestParseErrors(t *testing.T) {
 	clearEnv(t)
 	for dsn, want := range map[string]string{
+		"postgres://a/db?conflict_affinity=yes":                    "conflict_affinity is unknown; allowed are off, on",
 		"postgres://a/db?key_queue=0":                              "key_queue must be a whole number from 1 to 1000000",
 		"postgres://a/db?fence_table=fence":                        "fence_table must be a qualified name: schema.name",
 		"postgres://a/db?commit_fence=on":                          "allowed are off, table",
