@@ -11,6 +11,7 @@ import (
 	"github.com/jackc/puddle/v2"
 
 	"github.com/anywriter/anywriter/balancer"
+	"github.com/anywriter/anywriter/cluster/internal/admission"
 	"github.com/anywriter/anywriter/health"
 	"github.com/anywriter/anywriter/internal/sqlstate"
 )
@@ -28,11 +29,13 @@ type search struct {
 	asked   int64  // when the node that is asked now was picked
 	request balancer.Request
 	view    *view
-	group   *group          // in which a node was picked last
-	failed  balancer.Set    // nodes that gave no connection in the current round
-	timer   *time.Timer     // of acquire_timeout; made when the search first waits
-	causes  []error         // what nodes answered in the current round
-	refused map[*Node]error // of those that turned this client away
+	group   *group            // in which a node was picked last
+	failed  balancer.Set      // nodes that gave no connection in the current round
+	full    balancer.Set      // nodes of which all slots were taken, in the current round
+	place   *admission.Waiter // in the queue; nil outside it
+	timer   *time.Timer       // of acquire_timeout; made when the search first waits
+	causes  []error           // what nodes answered in the current round
+	refused map[*Node]error   // of those that turned this client away
 }
 
 // want is what an attempt wants of the node. The zero value wants one that takes
@@ -87,17 +90,25 @@ func (c *Cluster) acquire(ctx context.Context, wanted want, note *choice) (lease
 func (s *search) search(ctx context.Context) (int, lease, error) {
 	for {
 		i, since := s.pick()
-		if i == balancer.None {
-			if err := s.wait(ctx); err != nil {
+		switch {
+		case i == balancer.None:
+			var err error
+			if i, err = s.wait(ctx); err != nil {
 				return balancer.None, lease{}, err
 			}
+			if i == balancer.None {
+				continue
+			}
+		case !s.enter(s.group.nodes[i]):
 			continue
 		}
 		n := s.group.nodes[i]
 		l, err := n.take(ctx, s.view, s.group.picks.Panic(), since, s.asked)
 		if err == nil {
+			l.entered = s.asked
 			return i, l, nil
 		}
+		s.cluster.gate.Leave(n.index, 0)
 		if ctx.Err() != nil || errors.Is(err, ErrClosed) {
 			return balancer.None, lease{}, s.failure(ctx, err)
 		}
@@ -167,7 +178,7 @@ func (c *Cluster) admit(ctx context.Context) error {
 
 // allows reports whether this round of the search may take a node.
 func (s *search) allows(n *Node) bool {
-	if s.failed.Has(n.index) {
+	if s.failed.Has(n.index) || s.full.Has(n.index) {
 		return false
 	}
 	if s.hint != "" {
@@ -179,7 +190,7 @@ func (s *search) allows(n *Node) bool {
 // excluded returns the candidates of the group that this round may not take.
 func (s *search) excluded() balancer.Set {
 	var out balancer.Set
-	if s.hint == "" && s.avoid == out && s.failed == out {
+	if s.hint == "" && s.avoid == out && s.failed == out && s.full == out {
 		return out
 	}
 	for i, n := range s.group.nodes {
@@ -190,16 +201,20 @@ func (s *search) excluded() balancer.Set {
 	return out
 }
 
-// wait is called when no node is left to pick.
-func (s *search) wait(ctx context.Context) error {
+// wait is called when no node is left to pick. It returns the index in its group of
+// the node that the queue has given a slot of, or None for another round.
+func (s *search) wait(ctx context.Context) (int, error) {
 	if s.avoid != (balancer.Set{}) {
 		s.avoid = balancer.Set{} // better the node that failed than none
 		if len(s.causes) == 0 {
-			return nil
+			return balancer.None, nil
 		}
 	}
 	if denied := s.turnedAway(); denied != nil {
-		return denied
+		return balancer.None, denied
+	}
+	if err := s.queue(ctx); err != nil {
+		return balancer.None, err
 	}
 	if s.timer == nil {
 		s.timer = time.NewTimer(s.cluster.settings.AcquireTimeout - s.cluster.clock.Since(s.began))
@@ -210,26 +225,27 @@ func (s *search) wait(ctx context.Context) error {
 		defer t.Stop()
 		soon = t.C
 	}
+	node := balancer.None
 	select {
+	case node = <-s.granted():
 	case <-s.view.superseded:
 	case <-soon:
 	case <-s.timer.C:
-		return s.failure(ctx, nil)
+		return balancer.None, s.failure(ctx, nil)
 	case <-ctx.Done():
-		return s.failure(ctx, nil)
+		return balancer.None, s.failure(ctx, nil)
 	case <-s.cluster.closing:
-		return ErrClosed
+		return balancer.None, ErrClosed
 	}
-	s.view = s.cluster.view.Load()
-	s.asked = s.cluster.clock.Nanos()
-	s.request.NowNanos = s.asked
-	s.causes = s.causes[:0]
-	clear(s.refused)
-	s.failed = balancer.Set{}
-	return nil
+	s.renew()
+	if node == balancer.None {
+		return node, nil
+	}
+	return s.settleAt(node), nil
 }
 
 func (s *search) stop() {
+	s.leaveQueue()
 	if s.timer != nil {
 		s.timer.Stop()
 	}
@@ -363,7 +379,7 @@ func codeOf(err error) string {
 }
 
 // noNode builds the error with one line per node.
-func (c *Cluster) noNode(waited time.Duration, cause error, causes []error) error {
+func (c *Cluster) noNode(waited time.Duration, cause error, causes []error) *NoNodeError {
 	e := &NoNodeError{Waited: waited, Cause: cause, causes: append([]error(nil), causes...)}
 	for _, n := range c.nodes {
 		e.Nodes = append(e.Nodes, NodeReason{Addr: n.addr, Reason: n.describe()})

@@ -11,6 +11,7 @@ import (
 
 	"github.com/anywriter/anywriter/balancer"
 	"github.com/anywriter/anywriter/cluster/engine"
+	"github.com/anywriter/anywriter/cluster/internal/admission"
 	"github.com/anywriter/anywriter/cluster/internal/clock"
 	"github.com/anywriter/anywriter/cluster/internal/hook"
 	"github.com/anywriter/anywriter/cluster/internal/hotrow"
@@ -34,6 +35,7 @@ type Cluster struct {
 	clock    clock.Clock
 	nodes    []*Node // in the order of the DSN
 	monitor  *health.Monitor
+	gate     *admission.Gate // the slots of the nodes, and the queue for them
 	retrier  retrier
 	keys     *keyqueue.Queues
 	rows     *hotrow.Memory // nil without conflict_affinity
@@ -137,6 +139,7 @@ func (c *Cluster) start() error {
 	c.monitor = health.NewMonitor(health.Config{
 		Nodes: watched, ProbeInterval: c.settings.ProbeInterval, OnChange: c.changed, Seed: c.seed,
 	})
+	c.gate = admission.New(len(c.nodes), c.settings.MaxConnsPerNode, c.clock.Nanos)
 	c.publish()
 	c.firstTimer = time.AfterFunc(firstRoundLimit, c.settle)
 	c.monitor.Start()

@@ -160,6 +160,11 @@ type NoNodeError struct {
 	Waited time.Duration
 	// Cause is the context's error, or nil if acquire_timeout ended the wait.
 	Cause error
+	// Queue is not zero if the operation was turned away at once, because so many
+	// others were waiting for a connection already that it had no hope; Expected is
+	// how long it would have waited.
+	Queue    int
+	Expected time.Duration
 	// Attempts is how often a statement was tried, this search for a node
 	// included, and Earlier describes the attempts before it; see OpError. 0 if
 	// the search was the first attempt.
@@ -180,6 +185,9 @@ func (e *NoNodeError) Error() string {
 	fmt.Fprintf(&b, "no node available after %v", e.Waited.Round(time.Millisecond))
 	if e.Cause != nil {
 		fmt.Fprintf(&b, " (%v)", e.Cause)
+	}
+	if e.Queue > 0 {
+		fmt.Fprintf(&b, ": %d operations wait for a connection already, which takes about %v", e.Queue, e.Expected.Round(time.Millisecond))
 	}
 	for _, n := range e.Nodes {
 		fmt.Fprintf(&b, "\n  %s: %s", n.Addr, n.Reason)

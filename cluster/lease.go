@@ -17,6 +17,8 @@ type lease struct {
 	conn *pgxpool.Conn
 	phys *physical
 	done func(health.BreakerResult) // owed to the node's breaker; see Node.consent
+
+	entered int64 // when a slot of the node was taken for it, by the cluster's clock; 0 if none was
 }
 
 func (l *lease) held() bool { return l.conn != nil }
@@ -85,6 +87,9 @@ func (l *lease) giveBack() {
 	l.conn.Release()
 	l.node.idle.Add(1)
 	l.node.cluster.leases.Add(-1)
+	if l.entered != 0 {
+		l.node.cluster.gate.Leave(l.node.index, l.entered)
+	}
 }
 
 // acquireBound is how long one node's pool may keep an operation waiting

@@ -19,6 +19,9 @@ type counters struct {
 type Stats struct {
 	// Leases is the number of server connections in use.
 	Leases int
+	// Queue is the number of operations that wait for a connection because all of
+	// every node that could serve them are in use.
+	Queue int
 	// Stalls counts the times that this process itself was found to have stood
 	// still, so that nodes were given more time to answer; LastStall is when that
 	// was last noticed, zero for never. A client that stalls often is short of
@@ -73,7 +76,7 @@ type NodeStats struct {
 func (c *Cluster) Stats() Stats {
 	v := c.monitor.View() // c.view isn't renewed for every figure
 	out := Stats{
-		Leases: c.Leases(), Stalls: int64(v.Stalls), LastStall: v.LastStall,
+		Leases: c.Leases(), Queue: c.gate.Waiting(), Stalls: int64(v.Stalls), LastStall: v.LastStall,
 		Keys: c.keys.Stats(), LearnedRows: c.rows.Len(), Nodes: make([]NodeStats, len(c.nodes)),
 	}
 	for i, n := range c.nodes {

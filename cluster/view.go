@@ -50,6 +50,7 @@ func (c *Cluster) publish() {
 	if old != nil {
 		close(old.superseded)
 	}
+	c.openGate(next)
 	if !c.settled.Load() && c.roundComplete(next) {
 		c.settle()
 	}

@@ -107,7 +107,9 @@ func load(t *testing.T, db *sql.DB, y *tally, stop <-chan struct{}, interval tim
 }
 
 func operation(db *sql.DB, g, i int) (began time.Time, what string, err error) {
-	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
+	// Long enough that a starved machine doesn't look like a failure: how long
+	// anybody waits is measured.
+	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
 	defer cancel()
 	began = time.Now()
 	switch i % 4 {

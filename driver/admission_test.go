@@ -1,0 +1,176 @@
+package driver_test
+
+import (
+	"context"
+	"database/sql"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/anywriter/anywriter/driver"
+	"github.com/anywriter/anywriter/health"
+	"github.com/anywriter/anywriter/simnode"
+)
+
+// farSim starts a simulated cluster in virtual time whose nodes are a millisecond
+// away from the clients, and opens the driver on it.
+func farSim(t *testing.T, params ...string) (*simnode.Sim, *sql.DB) {
+	t.Helper()
+	sim := startSim(t, simnode.Config{InMemory: true})
+	for i := range sim.Nodes() {
+		_, err := sim.SetLatency(simnode.AtClients(), simnode.AtNode(i+1), 500*time.Microsecond, 0)
+		require.NoError(t, err)
+	}
+	db := openSim(t, sim, true, params...)
+	db.SetMaxIdleConns(64)
+	for i := range sim.Nodes() {
+		waitState(t, db, i, health.Up)
+	}
+	return sim, db
+}
+
+// TestTenThousandGoroutines: ten thousand operations at once on twelve server
+// connections all end well, each within the time that those before it need.
+func TestTenThousandGoroutines(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		_, db := farSim(t, "max_conns_per_node=4")
+		defer func() { require.NoError(t, db.Close()) }()
+		const many = 10_000
+		var running sync.WaitGroup
+		var failed atomic.Int64
+		var first atomic.Pointer[error]
+		began := time.Now()
+		for range many {
+			running.Go(func() { // ends with its operation
+				var one int
+				if err := db.QueryRowContext(t.Context(), "select 1").Scan(&one); err != nil {
+					failed.Add(1)
+					first.CompareAndSwap(nil, &err)
+				}
+			})
+		}
+		running.Wait()
+		if err := first.Load(); err != nil {
+			t.Errorf("%d of %d failed: %v", failed.Load(), many, *err)
+		}
+		// Twelve at a time of a millisecond each; the statement is prepared once per
+		// connection, which costs another.
+		assert.Less(t, time.Since(began), 900*time.Millisecond)
+		stats := clusterOf(t, db).Stats()
+		assert.Zero(t, stats.Queue)
+		for _, n := range stats.Nodes {
+			assert.LessOrEqual(t, n.Conns, 4)
+			assert.InDelta(t, many/3, n.Picks, many/30, "%s", n.Addr)
+		}
+		checkIdle(t, db)
+	})
+}
+
+// TestQueueTurnsAwayWhoCannotBeServed: with more operations than can be served in
+// acquire_timeout, those for whom it is hopeless are told at once, and the others
+// are served in turn.
+func TestQueueTurnsAwayWhoCannotBeServed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		_, db := farSim(t, "max_conns_per_node=1")
+		defer func() { require.NoError(t, db.Close()) }()
+		var running sync.WaitGroup
+		var mu sync.Mutex
+		var served, atOnce, late int
+		for i := range 600 {
+			time.Sleep(time.Millisecond) // 1,000 a second, where 30 can be served
+			running.Go(func() {          // ends with its operation
+				began := time.Now()
+				_, err := db.ExecContext(t.Context(), "select pg_sleep(0.1)")
+				took := time.Since(began)
+				mu.Lock()
+				defer mu.Unlock()
+				switch {
+				case err == nil:
+					served++
+					assert.Less(t, took, 1200*time.Millisecond)
+				case took < time.Millisecond:
+					atOnce++
+					assert.ErrorIs(t, err, driver.ErrNoNode)
+					assert.ErrorContains(t, err, "operations wait for a connection already")
+					assert.Equal(t, driver.NotSent, driver.OutcomeOf(err))
+				default:
+					late++
+					assert.ErrorIs(t, err, driver.ErrNoNode)
+					assert.InDelta(t, time.Second, took, float64(10*time.Millisecond), "operation %d", i)
+				}
+			})
+		}
+		running.Wait()
+		t.Logf("%d served, %d turned away at once, %d after acquire_timeout", served, atOnce, late)
+		assert.GreaterOrEqual(t, served, 30)
+		assert.Greater(t, atOnce, 400)
+		checkIdle(t, db)
+	})
+}
+
+// TestFullNodeSpills: operations that meet a node without a free connection go to
+// another one at once.
+func TestFullNodeSpills(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		sim, db := farSim(t, "max_conns_per_node=2", "balancer=round_robin")
+		defer func() { require.NoError(t, db.Close()) }()
+		pinned := driver.WithNode(t.Context(), sim.Node(2).Addr())
+		for range 2 {
+			tx, err := db.BeginTx(pinned, nil)
+			require.NoError(t, err)
+			defer func() { require.NoError(t, tx.Rollback()) }()
+			_, err = tx.ExecContext(pinned, "select 1")
+			require.NoError(t, err)
+		}
+		for range 30 {
+			began := time.Now()
+			_, err := db.ExecContext(t.Context(), "select 1")
+			require.NoError(t, err)
+			require.LessOrEqual(t, time.Since(began), 5*time.Millisecond, "no waiting")
+		}
+		ctx, cancel := context.WithTimeout(pinned, 300*time.Millisecond)
+		defer cancel()
+		began := time.Now()
+		_, err := db.ExecContext(ctx, "select 1")
+		require.ErrorIs(t, err, driver.ErrNoNode)
+		require.ErrorIs(t, err, context.DeadlineExceeded)
+		require.Equal(t, 300*time.Millisecond, time.Since(began), "who wants that node waits for it")
+	})
+}
+
+// TestHerdMeetsARecoveringNode: ninety operations that have waited for a node
+// don't overrun it with a connection each when it comes back.
+func TestHerdMeetsARecoveringNode(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		sim, db := farSim(t, "max_conns_per_node=100", "acquire_timeout=20s")
+		defer func() { require.NoError(t, db.Close()) }()
+		undo := sim.Node(2).Kill()
+		waitState(t, db, 1, health.Down)
+		pinned := driver.WithNode(t.Context(), sim.Node(2).Addr())
+		var running sync.WaitGroup
+		for range 90 { // with the prober's, fewer than the 100 that a server takes
+			running.Go(func() { // ends with its operation
+				_, err := db.ExecContext(pinned, "select pg_sleep(5)")
+				assert.NoError(t, err)
+			})
+		}
+		time.Sleep(time.Second)
+		before := clusterOf(t, db).Stats().Nodes[1].Opened
+		undo()
+		waitState(t, db, 1, health.Recovering)
+		opened := func() int64 { return clusterOf(t, db).Stats().Nodes[1].Opened - before }
+		time.Sleep(time.Second)
+		assert.LessOrEqual(t, opened(), int64(58), "a burst of eight, and fifty a second")
+		assert.Greater(t, opened(), int64(40))
+		time.Sleep(time.Second)
+		assert.GreaterOrEqual(t, opened(), int64(90))
+		running.Wait()
+		assert.LessOrEqual(t, opened(), int64(100), "max_conns_per_node: dials that nobody waits for any more go on")
+		checkIdle(t, db)
+	})
+}
