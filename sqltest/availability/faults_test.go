@@ -124,6 +124,16 @@ func matrix() []fault {
 			postgres: func(t *testing.T, g *target) func() { return g.limit(t) },
 		},
 		{
+			name: "read-only", bounds: bounds{noCuts: true},
+			postgres: func(t *testing.T, g *target) func() {
+				set := func(value string) {
+					require.NoError(t, g.server[sick].Set("default_transaction_read_only", value))
+				}
+				set("on")
+				return func() { set("off") }
+			},
+		},
+		{
 			name: "CPU saturation", bounds: bounds{noLatency: true, noCuts: true},
 			postgres: func(t *testing.T, g *target) func() { return g.saturate(t) },
 		},
