@@ -19,7 +19,7 @@ import (
 
 var (
 	cutSeed  = flag.Uint64("cuts.seed", 1, "seed of the cut matrix")
-	cutCount = flag.Int("cuts.count", 0, "number of cuts per server; 0: 400 on PostgreSQL and 1,600 on the simulator, ten times that with -long")
+	cutCount = flag.Int("cuts.count", 0, "number of cuts per server; 0: 400 on PostgreSQL and 1,600 on the simulator where PostgreSQL is required (in CI), else a quarter, and ten times that with -long")
 	cutOnly  = flag.Int("cuts.only", -1, "run the cut of this number only")
 )
 
