@@ -343,6 +343,7 @@ func (s *Session) Release() {
 // transaction is lost with it.
 func (s *Session) Break(cause error) {
 	s.open = nil
+	s.ran() // whatever was to be read
 	if s.lease.held() {
 		s.lease.phys.destroy()
 		s.used = true // whatever it was, it can't be gone on with

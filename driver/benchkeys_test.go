@@ -227,8 +227,10 @@ func hotCell(t testing.TB, rows int, trip time.Duration, rounds int, d time.Dura
 		total += len(f.took)
 		out[w.name] = &hotFigures{}
 	}
-	for range rounds {
-		for _, w := range hotWays() {
+	ways := hotWays()
+	for round := range rounds {
+		for i := range ways {
+			w := ways[(i+round)%len(ways)] // what disturbs the machine shouldn't meet the same one always
 			b.measure(w, rows, d, out[w.name])
 		}
 	}

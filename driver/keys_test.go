@@ -3,6 +3,7 @@ package driver_test
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -114,6 +115,20 @@ func TestHowLongATurnLasts(t *testing.T) {
 			held(true)
 			require.NoError(t, rows.Close())
 			held(false)
+		},
+		"a session until it is broken or released": func(t *testing.T, l *ledger, held func(bool)) {
+			s := clusterOf(t, l.db).NewSession()
+			for _, end := range []func(){func() { s.Break(errors.New("panic")) }, func() {}} {
+				_, err := s.Query(key(), "select i from generate_series(1, 100000) i", nil)
+				require.NoError(t, err)
+				held(true)
+				end()
+				if s.Node() == "" {
+					held(false) // nobody will read the rows
+				}
+				s.Release()
+				held(false)
+			}
 		},
 		"a failed statement until its end": func(t *testing.T, l *ledger, held func(bool)) {
 			_, err := l.db.ExecContext(key(), "select 1/0")
