@@ -72,6 +72,7 @@ const (
 type hotBed struct {
 	testing.TB
 	ours, theirs *sql.DB
+	close        []func() error
 	queues       []chan struct{} // for each row: whoever has sent works on it; senders queue
 }
 
@@ -84,20 +85,22 @@ func hot(t testing.TB, rows int, trip time.Duration) *hotBed {
 	_, err := control.Exec("drop table if exists hot; create table hot (id int primary key, n int) with (fillfactor = 20); " +
 		"insert into hot select i, 0 from generate_series(1, 1000) i; analyze hot") // large enough for its index
 	require.NoError(t, err)
+	b := &hotBed{TB: t}
 	if trip > 0 {
 		cfg, err := faultproxy.TCP(shared.server.Addr())
 		require.NoError(t, err)
 		proxy, err := faultproxy.Start(cfg)
 		require.NoError(t, err)
-		t.Cleanup(func() { proxy.Close() })
+		b.close = append(b.close, proxy.Close)
 		proxy.SetLatency(faultproxy.ToServer, trip/2)
 		proxy.SetLatency(faultproxy.ToClient, trip/2)
 		dsn = strings.Replace(dsn, shared.server.Addr(), proxy.Addr().String(), 1)
 	}
-	b := &hotBed{TB: t, ours: openDSN(t, withParams(dsn, fmt.Sprint("min_idle=", hotWorkers)))}
+	b.ours, err = sql.Open(driver.Name, withParams(dsn, fmt.Sprint("min_idle=", hotWorkers)))
+	require.NoError(t, err)
 	b.theirs, err = sql.Open("pgx", dsn)
 	require.NoError(t, err)
-	t.Cleanup(func() { require.NoError(t, b.theirs.Close()) })
+	b.close = append(b.close, b.theirs.Close, b.ours.Close)
 	b.theirs.SetMaxIdleConns(hotWorkers)
 	for range rows + 1 {
 		b.queues = append(b.queues, make(chan struct{}, 1))
@@ -219,6 +222,11 @@ func (b *hotBed) measure(w hotWay, rows int, d time.Duration, f *hotFigures) {
 func hotCell(t testing.TB, rows int, trip time.Duration, rounds int, d time.Duration) map[string]*hotFigures {
 	t.Helper()
 	b := hot(t, rows, trip)
+	defer func() { // now: the server takes no more than the connections of a few cells
+		for _, end := range slices.Backward(b.close) {
+			require.NoError(t, end())
+		}
+	}()
 	out := make(map[string]*hotFigures)
 	total := 0
 	for _, w := range hotWays() { // connections are opened, statements prepared
