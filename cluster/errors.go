@@ -53,9 +53,10 @@ var (
 
 	errCommitted = errors.New("the transaction can't be rolled back: it was committed together with the statement marked by WithCommit")
 
-	errTxOpen = errors.New("anywriter: a transaction is already open in this session")
-	errNoTx   = errors.New("anywriter: no transaction is open in this session")
-	errBusy   = errors.New("anywriter: rows of an earlier statement are still open in this session; close them first")
+	errTxOpen   = errors.New("anywriter: a transaction is already open in this session")
+	errTxByHand = errors.New("a transaction is already open on this connection, by a BEGIN sent as text or through Raw: end that first")
+	errNoTx     = errors.New("anywriter: no transaction is open in this session")
+	errBusy     = errors.New("anywriter: rows of an earlier statement are still open in this session; close them first")
 )
 
 // OpError is an error of one statement, BEGIN, COMMIT or ROLLBACK. It unwraps

@@ -11,7 +11,6 @@ import (
 	"github.com/anywriter/anywriter/cluster/internal/bundle"
 	"github.com/anywriter/anywriter/cluster/internal/fencetable"
 	"github.com/anywriter/anywriter/internal/fence"
-	"github.com/anywriter/anywriter/internal/stmtclass"
 )
 
 // commitFence is the cluster's fence as the configuration wants it; see package
@@ -92,7 +91,7 @@ func (c *call) addFence(f *commitFence, b *bundle.Bundle) {
 // the row's INSERT, on a server that was seen to treat it so. Inside: with the
 // last statement, if it or one before it may have changed something.
 func (p *physical) wantsFence(c *call) bool {
-	write := c.info.Class == stmtclass.Write && !c.readOnly
+	write := c.mayWrite()
 	switch {
 	case !p.node.cluster.fence.on || c.noFence:
 		return false

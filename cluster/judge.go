@@ -7,7 +7,8 @@ import (
 	"fmt"
 	"strings"
 	"time"
-	"unicode"
+
+	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/anywriter/anywriter/health"
 	"github.com/anywriter/anywriter/internal/outcome"
@@ -30,7 +31,7 @@ func (s *Session) ended(ctx context.Context, r *Rows) {
 	c, p := &r.call, r.phys
 	now := s.cluster.clock.Nanos()
 	s.noteDirt(p, c)
-	s.wrote = s.wrote || c.sent && !c.readOnly && c.info.Class == stmtclass.Write
+	s.wrote = s.wrote || c.sent && c.mayWrite()
 	s.noteEnd(r)
 	if r.err == nil {
 		s.lease.settle(health.BreakerSuccess)
@@ -170,7 +171,7 @@ func (s *Session) judge(ctx context.Context, p *physical, c *call, err error) (s
 	if out == CommitSent && s.harmless(c) {
 		out = DefinitelyAborted // nothing can have been committed
 	}
-	if out == DefinitelyAborted && pgErr != nil && c.sent && c.commitsInside() && facts.Code != syntaxError {
+	if out == DefinitelyAborted && pgErr != nil && c.sent && c.commitsInside() && !ofGrammar(pgErr) {
 		out = CommitSent // the failing part was undone; what came before may stand
 	}
 	if verdict.Kind == sqlstate.AbortedTx && s.txErr != nil {
@@ -204,8 +205,20 @@ func (s *Session) harmless(c *call) bool {
 		c.info.Class == stmtclass.Transaction && c.info.Control == stmtclass.ControlBegin
 }
 
-// syntaxError is found before anything is carried out, in the whole text.
-const syntaxError = "42601"
+// ofGrammar reports whether the text itself isn't in PostgreSQL's grammar, which
+// is found in all of it before anything is carried out. The code alone doesn't
+// tell: the analysis of a later command has it as well, and so has a text that a
+// function executes.
+func ofGrammar(e *pgconn.PgError) bool {
+	return e.Code == "42601" && e.Routine == "scanner_yyerror" && e.InternalQuery == "" && e.Where == ""
+}
+
+// mayWrite reports whether the statement may change something that the end of its
+// transaction decides. The query of a cursor may, too: it runs with FETCH, or even
+// at COMMIT (WITH HOLD).
+func (c *call) mayWrite() bool {
+	return !c.readOnly && (c.info.Class == stmtclass.Write || c.info.Dirt&stmtclass.DirtCursor != 0)
+}
 
 // commitsInside reports whether the text may have committed something before the
 // command that failed: several commands with transaction control among them, or
@@ -217,36 +230,8 @@ func (c *call) commitsInside() bool {
 		return c.info.EndsTx
 	case c.info.Commands > 1:
 		return c.info.ControlsTx
-	case c.inTx:
-		return false
-	}
-	word := firstWord(c.sql)
-	return word == "call" || word == "do"
-}
-
-// firstWord returns the first word of a text in lower case, past spaces and
-// comments.
-func firstWord(sql string) string {
-	for {
-		sql = strings.TrimLeft(sql, " \t\r\n\f(")
-		end := ""
-		switch {
-		case strings.HasPrefix(sql, "--"):
-			end = "\n"
-		case strings.HasPrefix(sql, "/*"):
-			end = "*/"
-		default:
-			n := strings.IndexFunc(sql, func(r rune) bool { return !unicode.IsLetter(r) })
-			if n < 0 {
-				n = len(sql)
-			}
-			return strings.ToLower(sql[:n])
-		}
-		_, rest, found := strings.Cut(sql, end)
-		if !found {
-			return ""
-		}
-		sql = rest
+	default:
+		return c.info.Procedural && !c.inTx
 	}
 }
 

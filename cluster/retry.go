@@ -138,7 +138,9 @@ func (s *Session) again(ctx context.Context, r *Rows, err error, t *tries) bool 
 func (s *Session) mayTryAgain(ctx context.Context, c *call, verdict sqlstate.Verdict, err error, t *tries) Stop {
 	switch verdict.Retry {
 	case sqlstate.RetrySameSession:
-		if t.replanned || !s.lease.held() {
+		// A procedure, or a text of several commands, may have committed before it
+		// met the stale plan.
+		if t.replanned || !s.lease.held() || !OutcomeOf(err).SafeToRepeat() {
 			return StopFinal
 		}
 		t.replanned = true

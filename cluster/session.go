@@ -212,6 +212,10 @@ func (s *Session) Begin(ctx context.Context, opts TxOptions) error {
 		return errTxOpen
 	case s.open != nil:
 		return errBusy
+	case s.lease.held() && s.lease.phys.pc.TxStatus() != 'I':
+		// The server would take BEGIN for the transaction that is open already, and
+		// the end of this one would be the end of that.
+		return &OpError{Node: s.Node(), Outcome: NotSent, Attempts: 1, Err: errTxByHand}
 	}
 	s.beginSQL, s.readOnly = opts.sql(), opts.ReadOnly
 	s.inTx, s.begin, s.txErr, s.wrote = true, s.beginSQL, nil, false

@@ -160,6 +160,9 @@ type Info struct {
 	// EndsTx is true if any of the commands ends the transaction that it finds:
 	// COMMIT, ROLLBACK, PREPARE TRANSACTION.
 	EndsTx bool
+	// Procedural is true if the last command is CALL or DO: outside a transaction
+	// its body may commit, and fail afterwards.
+	Procedural bool
 	// Copy is true if any of the commands is COPY.
 	Copy bool
 	// CopyIn is true if any of the commands is COPY … FROM STDIN: after it the

@@ -248,6 +248,7 @@ func (c *classifier) endCommand() {
 		c.info.EndsTx = c.info.EndsTx || control == ControlCommit || control == ControlRollback || control == ControlPrepare
 		c.info.Copy = c.info.Copy || c.cmd.verb == kwCopy
 		c.info.DML = c.cmd.verb.dml()
+		c.info.Procedural = c.cmd.verb == kwCall || c.cmd.verb == kwDo
 	}
 	c.cmd, c.depth = command{}, 0
 	c.last = [4]seen{}

@@ -172,6 +172,16 @@ func TestCommands(t *testing.T) {
 	} {
 		assert.Equal(t, want, Classify(text).CopyIn, text)
 	}
+	for text, want := range map[string]bool{
+		"call p()": true,
+		" ; /* a /* b */ c */ -- d\n CALL s.p (1);": true,
+		";do $$ begin commit; end $$":               true,
+		"select call()":                             false,
+		"prepare p as select 1":                     false,
+		"":                                          false,
+	} {
+		assert.Equal(t, want, Classify(text).Procedural, text)
+	}
 	assert.True(t, Classify("select 1; 'open").Malformed)
 }
 
