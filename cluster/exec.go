@@ -130,9 +130,11 @@ func (c *call) class() stmtclass.Info {
 }
 
 // classified notes what the text may do. A text that controls the transaction
-// itself, or copies, can't have a COMMIT behind it.
+// itself, or copies, can't have a COMMIT behind it, and one that shows a change of
+// data is no read whatever WithReadOnly says.
 func (c *call) classified(info stmtclass.Info) {
 	c.info = info
+	c.readOnly = c.readOnly && !info.Changes
 	c.last = c.last && !info.ControlsTx && !info.Copy
 }
 

@@ -83,7 +83,8 @@ func WithIdempotent(ctx context.Context) context.Context {
 // WithReadOnly says that a statement changes nothing, although its text can't
 // show it: a SELECT that calls a function of the application's own, for
 // example. It is then tried again, and goes where read_from says, like any other
-// read.
+// read. A text with INSERT, UPDATE, DELETE, MERGE or INTO in it stays a write: it is
+// never taken to have left nothing.
 func WithReadOnly(ctx context.Context) context.Context {
 	h := hintsOf(ctx)
 	h.readOnly = true

@@ -50,6 +50,37 @@ func TestWhatHasCommittedIsNotRunAgain(t *testing.T) {
 	checkIdle(t, db)
 }
 
+// WithReadOnly is for what a text can't show. It doesn't make a read of one that
+// shows a write, alone or in a transaction.
+func TestReadOnlyHintOnWrites(t *testing.T) {
+	ctx := driver.WithReadOnly(t.Context())
+	db, proxy := proxied(t, "default_query_exec_mode=exec") // one exchange each
+	_, err := db.Exec("drop table if exists hinted_write cascade; create table hinted_write (v int)")
+	require.NoError(t, err)
+	const write = "with w as (insert into hinted_write values (1) returning v) select v from w"
+	for name, run := range map[string]func() error{
+		"alone": func() error {
+			proxy.lose()
+			_, err := db.ExecContext(ctx, write)
+			return err
+		},
+		"RunTx": func() error {
+			return driver.RunTx(ctx, db, nil, func(ctx context.Context, tx *sql.Tx) error {
+				_, err := tx.ExecContext(ctx, write)
+				proxy.lose()
+				return err
+			})
+		},
+	} {
+		_, err = db.Exec("truncate hinted_write")
+		require.NoError(t, err)
+		require.Equal(t, driver.CommitSent, driver.OutcomeOf(run()), name)
+		var rows int
+		require.NoError(t, openPgx(t).QueryRow("select count(*) from hinted_write").Scan(&rows))
+		require.Equal(t, 1, rows, name)
+	}
+}
+
 // What a cursor's query writes is its transaction's: the outcome of a COMMIT
 // without an answer is unknown, and the fence decides it.
 func TestCursorThatWrites(t *testing.T) {

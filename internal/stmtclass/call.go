@@ -97,6 +97,9 @@ func (c *classifier) call() {
 		}
 	}
 	c.cmd.spoil(WhyCall, c.last[0].token)
+	if c.last[0].kind == tokenQuoted && c.lex.text[c.last[0].start] != '"' {
+		c.cmd.dirt |= DirtSetting // U&"…" may spell set_config
+	}
 	switch string(name) {
 	case "set_config":
 		c.cmd.dirt |= DirtSetting

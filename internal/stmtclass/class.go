@@ -163,6 +163,9 @@ type Info struct {
 	// Procedural is true if the last command is CALL or DO: outside a transaction
 	// its body may commit, and fail afterwards.
 	Procedural bool
+	// Changes is true if the text itself shows a change of data: INSERT, UPDATE,
+	// DELETE, MERGE or INTO stands in it, whatever its functions do.
+	Changes bool
 	// Copy is true if any of the commands is COPY.
 	Copy bool
 	// CopyIn is true if any of the commands is COPY … FROM STDIN: after it the

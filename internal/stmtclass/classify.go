@@ -77,6 +77,8 @@ type command struct {
 	toWord  bool // TO was seen (ROLLBACK TO)
 	query   bool // SELECT or VALUES was seen
 	inserts bool // INSERT was seen
+	changes bool // a word that changes data was seen
+	sets    bool // pg_settings was seen
 	routine bool // CREATE … FUNCTION or PROCEDURE
 	block   int  // nesting of BEGIN ATOMIC … END
 	dirt    Dirt
@@ -104,6 +106,12 @@ func (c *classifier) take(t token) {
 			s.kw = keywordOf(c.lex.text[t.start:t.end])
 		}
 		c.word(s)
+		c.cmd.sets = c.cmd.sets || c.isSettings(s)
+	case tokenQuoted:
+		if c.lex.text[t.start:t.end] == `"pg_temp"` {
+			s.kw = kwPgTemp
+		}
+		c.cmd.sets = c.cmd.sets || c.isSettings(s)
 	case tokenOpen:
 		c.open()
 	case tokenClose:
@@ -163,8 +171,20 @@ func (c *classifier) word(s seen) {
 	}
 	if s.kw.writes() {
 		c.cmd.spoil(WhyWord, s.token)
+		c.cmd.changes = c.cmd.changes || s.kw != kwUpdate || before != kwFor && before != kwLock
 	}
 	c.routineBlock(s.kw, before)
+}
+
+// isSettings reports whether s is the name of the view pg_settings: an UPDATE of
+// it calls set_config.
+func (c *classifier) isSettings(s seen) bool {
+	const name = "pg_settings"
+	if n := s.end - s.start; n != len(name) && n != len(name)+2 {
+		return false
+	}
+	var buf [longestFunction]byte
+	return string(c.functionName(buf[:0], s)) == name
 }
 
 // copiesIn reports whether the word t is STDIN behind FROM.
@@ -240,12 +260,16 @@ func (c *classifier) close() {
 func (c *classifier) endCommand() {
 	if c.cmd.used {
 		c.info.Commands++
+		if c.cmd.sets && c.cmd.changes {
+			c.cmd.dirt |= DirtSetting
+		}
 		class, control := c.judge()
 		c.info.Class, c.info.Control = class, control
 		c.explain(class)
 		c.info.Dirt |= c.cmd.dirt
 		c.info.ControlsTx = c.info.ControlsTx || control != ControlNone
 		c.info.EndsTx = c.info.EndsTx || control == ControlCommit || control == ControlRollback || control == ControlPrepare
+		c.info.Changes = c.info.Changes || c.cmd.changes
 		c.info.Copy = c.info.Copy || c.cmd.verb == kwCopy
 		c.info.DML = c.cmd.verb.dml()
 		c.info.Procedural = c.cmd.verb == kwCall || c.cmd.verb == kwDo

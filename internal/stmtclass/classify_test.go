@@ -182,6 +182,19 @@ func TestCommands(t *testing.T) {
 	} {
 		assert.Equal(t, want, Classify(text).Procedural, text)
 	}
+	for text, want := range map[string]bool{
+		"insert into t values (1)":                              true,
+		"select f(); update t set a = 1":                        true,
+		"with x as (delete from t returning *) select * from x": true,
+		"select f(), (select 1) into t":                         true,
+		"explain analyze insert into t values (1)":              true,
+		"select f() from t for update":                          false,
+		"select * from t for no key update":                     false,
+		"call p()":                                              false,
+		`select "insert", 'update' from t`:                      false,
+	} {
+		assert.Equal(t, want, Classify(text).Changes, text)
+	}
 	assert.True(t, Classify("select 1; 'open").Malformed)
 }
 
@@ -230,12 +243,16 @@ func TestDirt(t *testing.T) {
 		"deallocate all":               DirtDiscard,
 		"discard all":                  DirtDiscard,
 		"declare c cursor with hold for select 1": DirtCursor,
-		"load 'x'":                                              DirtLoad,
-		"create temp table t (a int)":                           DirtTemp,
-		"create temporary view v as select 1":                   DirtTemp,
-		"create local temp table t (a int)":                     DirtTemp,
-		"create or replace temp view v as select 1":             DirtTemp,
-		"create table pg_temp.t (a int)":                        DirtTemp,
+		"load 'x'":                                  DirtLoad,
+		"create temp table t (a int)":               DirtTemp,
+		"create temporary view v as select 1":       DirtTemp,
+		"create local temp table t (a int)":         DirtTemp,
+		"create or replace temp view v as select 1": DirtTemp,
+		"create table pg_temp.t (a int)":            DirtTemp,
+		`create table "pg_temp".t (a int)`:          DirtTemp,
+		"update pg_settings set setting = 1":        DirtSetting,
+		`with x as (select 1) update PG_CATALOG."pg_settings" set setting = 1 from x`: DirtSetting,
+		"select * from pg_settings":                             0,
 		"select 1 into temp t":                                  DirtTemp,
 		"select 1 into t":                                       DirtTemp,
 		"insert into t select 1":                                0,
