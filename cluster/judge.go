@@ -93,12 +93,17 @@ func (r *Rows) traced() {
 // noteEnd remembers that a statement has ended its transaction, or may have.
 func (s *Session) noteEnd(r *Rows) {
 	c := &r.call
+	if s.inTx && c.sent && s.control == stmtclass.ControlRollback && c.mayWrite() {
+		s.control = stmtclass.ControlCommit // it stands by itself, or in another transaction
+	}
 	if !s.inTx || !c.sent || !c.info.EndsTx && !c.riding {
 		return
 	}
 	s.committing()
 	if !c.riding && (r.err == nil || c.info.Commands > 1) {
-		s.control = cmp.Or(c.info.Control, stmtclass.ControlCommit)
+		if s.control == stmtclass.ControlNone || s.control == stmtclass.ControlRollback { // nothing takes the others back
+			s.control = cmp.Or(c.info.Control, stmtclass.ControlCommit)
+		}
 	}
 }
 

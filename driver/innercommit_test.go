@@ -158,3 +158,42 @@ func TestBeginInsideHandMadeTransaction(t *testing.T) {
 	require.Equal(t, 2, rows)
 	checkIdle(t, db)
 }
+
+// What a closure writes after a ROLLBACK of its own is outside of the transaction,
+// or in another one: nobody can vouch for it, and it isn't done again.
+func TestWriteAfterRollbackAsText(t *testing.T) {
+	db := open(t)
+	_, err := db.Exec(`drop table if exists after_rollback cascade; create table after_rollback (v int);
+		create or replace function conflict_here() returns int language plpgsql as
+		$$ begin raise exception using errcode = '40001'; end $$`)
+	require.NoError(t, err)
+	for _, texts := range [][]string{
+		{"rollback", "insert into after_rollback values (1)"},
+		{"rollback and chain", "insert into after_rollback values (1)"},
+		{"insert into after_rollback values (1)", "commit", "rollback"},
+		{"insert into after_rollback values (1)", "prepare transaction 'after'", "rollback"},
+	} {
+		for _, then := range []string{"select 1", "select conflict_here()"} {
+			_, _ = db.Exec("rollback prepared 'after'")
+			_, err = db.Exec("truncate after_rollback")
+			require.NoError(t, err)
+			runs := 0
+			err = driver.RunTx(t.Context(), db, nil, func(ctx context.Context, tx *sql.Tx) error {
+				runs++
+				for _, text := range texts {
+					if _, err := tx.ExecContext(ctx, text); err != nil {
+						return err
+					}
+				}
+				_, err := tx.ExecContext(ctx, then)
+				return err
+			})
+			require.Equal(t, driver.CommitSent, driver.OutcomeOf(err), "%q, %s: %v", texts, then, err)
+			require.ErrorIs(t, err, driver.ErrTxEnded)
+			require.Equal(t, 1, runs, "%q, %s", texts, then)
+		}
+	}
+	_, err = db.Exec("rollback prepared 'after'")
+	require.NoError(t, err)
+	checkIdle(t, db)
+}
