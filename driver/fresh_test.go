@@ -189,8 +189,8 @@ func TestIdleSessionTimeout(t *testing.T) {
 	server := pgtest.Start(t, pgtest.Options{Settings: map[string]string{"idle_session_timeout": "100ms"}})
 	var states atomic.Int64
 	db := openWith(t, server.DSN()+"&min_idle=0", func(c *driver.Config) {
-		c.Events.StateChanged = func(_ string, to health.State, _ health.Reason) {
-			if to != health.Up {
+		c.Events.StateChanged = func(_ string, to health.State, why health.Reason) {
+			if to != health.Up && why != health.ReasonLate { // late is what a busy machine is
 				states.Add(1)
 			}
 		}
