@@ -40,7 +40,7 @@ func phasesOf(g *target, f fault) phases {
 	case g.virtual:
 		return phases{pace: 20 * time.Millisecond, warm: time.Second, well: 3 * time.Second, hurt: 10 * time.Second, after: 10 * time.Second, share: 3 * time.Second}
 	case *write:
-		return phases{pace: 5 * time.Millisecond, warm: time.Second, well: 3 * time.Second, hurt: 10 * time.Second, after: 10 * time.Second, share: 2 * time.Second}
+		return phases{pace: 5 * time.Millisecond, warm: time.Second, well: 2 * time.Second, hurt: 5 * time.Second, after: 8 * time.Second, share: 2 * time.Second}
 	case *all:
 		return phases{pace: 5 * time.Millisecond, warm: 500 * time.Millisecond, well: time.Second, hurt: 4 * time.Second, after: time.Second, share: time.Second}
 	default:

@@ -81,9 +81,6 @@ exact.
 - **ok/s**: successes per second while the node was sick, of those before.
 - **share** of the healed node, ten seconds after; **dials/s**: connections opened to
   it per second, from the fault on.
-
-An application that uses plain pgx with several databases has no more than one
-writer at a time with a multi-host DSN, and needs rules of its own with several.
 `
 
 // writeReport writes docs/fault-matrix.md.

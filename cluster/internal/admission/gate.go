@@ -33,10 +33,11 @@ type Gate struct {
 	last  *Waiter
 }
 
-// slots are one node's.
+// slots are one node's, on a cache line of their own: every operation changes them.
 type slots struct {
 	free atomic.Int64
 	open atomic.Uint32 // the classes that are let in from the queue
+	_    [52]byte
 }
 
 // New returns a gate of nodes that are all closed, with capacity slots each. now
