@@ -468,3 +468,13 @@ func TestClosedDB(t *testing.T) {
 	_, err = driver.FromDB(openPgx(t))
 	require.ErrorContains(t, err, "wasn't opened")
 }
+
+// TestIsolationLevels: what PostgreSQL doesn't know is refused before anything is
+// sent.
+func TestIsolationLevels(t *testing.T) {
+	db := open(t)
+	_, err := db.BeginTx(t.Context(), &sql.TxOptions{Isolation: sql.LevelLinearizable})
+	require.ErrorContains(t, err, "Linearizable isn't supported")
+	require.ErrorContains(t, err, "serializable")
+	require.Equal(t, driver.NotSent, driver.OutcomeOf(err))
+}

@@ -57,8 +57,8 @@ func isolation(level sql.IsolationLevel) (pgx.TxIsoLevel, error) {
 	case sql.LevelSerializable:
 		return pgx.Serializable, nil
 	default:
-		return "", fmt.Errorf("anywriter: isolation level %v isn't supported; PostgreSQL knows read uncommitted, "+
-			"read committed, repeatable read (or snapshot) and serializable", level)
+		return "", &cluster.OpError{Outcome: cluster.NotSent, Attempts: 1, Err: fmt.Errorf("isolation level %v isn't supported; "+
+			"PostgreSQL knows read uncommitted, read committed, repeatable read (or snapshot) and serializable", level)}
 	}
 }
 
