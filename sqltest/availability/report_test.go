@@ -61,7 +61,8 @@ func (g *target) report(f fault, who string, r *result) {
 const head = `# Fault matrix
 
 What 16 goroutines see, each with one operation every 5 ms (half autocommit INSERTs
-of a unique row, half point SELECTs, none longer than 2 s), while one node of three
+of a unique row, half point SELECTs, none longer than 2 s, or 4 s where two nodes
+freeze: the second is cut off after 2 s at the earliest), while one node of three
 is sick for %v and then healed. Made by
 
     go test ./sqltest/availability -run 'TestMatrix|TestTwoOfThree' -matrix.write -v -timeout 60m
