@@ -60,7 +60,8 @@ func ConflictRetry(inner TxFunc, attempts int) TxFunc {
 
 // Classify judges an error with what any driver gives:
 //
-//   - an error in the chain with Ambiguous() bool that says true is Unknown;
+//   - an error in the chain with Ambiguous() bool that says true is Unknown; one
+//     that says false knows better than the server's 40003;
 //   - a SQLSTATE from the server is Aborted, except those with which a server
 //     ends a session or says itself that it doesn't know: these are Unknown at
 //     commit and a SafeFailure before;
@@ -77,7 +78,7 @@ func Classify(err error) history.Outcome {
 		return history.Unknown
 	}
 	state := sqlState(err)
-	if state == "40003" {
+	if state == "40003" && !told {
 		return history.Unknown
 	}
 	if state != "" && !endsSession(state) {

@@ -243,6 +243,7 @@ func TestClassify(t *testing.T) {
 		{&workload.CommitError{Err: state("57P01")}, history.Unknown},
 		{&workload.CommitError{Err: state("08007")}, history.Unknown},
 		{state("40003"), history.Unknown},
+		{fmt.Errorf("%w, resolved: %w", ambiguous(false), state("40003")), history.Aborted},
 		{state("57P01"), history.SafeFailure},
 		{state("57014"), history.SafeFailure},
 		{state("23505"), history.Aborted},
