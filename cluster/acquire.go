@@ -128,11 +128,8 @@ func (s *search) search(ctx context.Context) (int, lease, error) {
 // been opened.
 func (s *search) pick() (int, time.Time) {
 	if s.wish.node != nil {
-		for _, s.group = range s.groups() {
-			i := slices.Index(s.group.nodes, s.wish.node)
-			if i >= 0 && s.allows(s.wish.node) && s.group.picks.Pickable(i) {
-				return i, s.wish.since
-			}
+		if i := s.find(s.wish.node); i != balancer.None && s.allows(s.wish.node) {
+			return i, s.wish.since
 		}
 		s.wish = wish{}
 	}
@@ -143,6 +140,17 @@ func (s *search) pick() (int, time.Time) {
 		}
 	}
 	return balancer.None, time.Time{}
+}
+
+// find returns the index of a node in the first group in which it can be picked,
+// and makes that the group; None if there is no such group.
+func (s *search) find(n *Node) int {
+	for _, s.group = range s.groups() {
+		if i := slices.Index(s.group.nodes, n); i >= 0 && s.group.picks.Pickable(i) {
+			return i
+		}
+	}
+	return balancer.None
 }
 
 // groups returns the groups of nodes to choose from, in the order in which they

@@ -37,7 +37,7 @@ type EventListener struct {
 	Warned func(message string)
 }
 
-// events tells the listeners and the logger. Create it with newEvents.
+// events tells the listeners and the logger. It is ready after init.
 type events struct {
 	log atomic.Pointer[slog.Logger]
 

@@ -2,7 +2,6 @@ package cluster
 
 import (
 	"context"
-	"slices"
 	"time"
 
 	"github.com/anywriter/anywriter/balancer"
@@ -97,14 +96,11 @@ func (s *search) granted() <-chan int {
 // returns its index in its group; None if it isn't one for this search any more.
 func (s *search) settleAt(node int) int {
 	s.place = nil
-	for _, s.group = range s.groups() {
-		i := slices.IndexFunc(s.group.nodes, func(n *Node) bool { return n.index == node })
-		if i >= 0 && s.group.picks.Pickable(i) {
-			return i
-		}
+	i := s.find(s.cluster.nodes[node])
+	if i == balancer.None {
+		s.cluster.gate.Leave(node, 0)
 	}
-	s.cluster.gate.Leave(node, 0)
-	return balancer.None
+	return i
 }
 
 // leaveQueue gives up the place in the queue.

@@ -1,6 +1,7 @@
 package admission
 
 import (
+	"container/list"
 	"math"
 	"sync"
 	"sync/atomic"
@@ -25,12 +26,11 @@ type Gate struct {
 	capacity int64
 	now      func() int64 // nanoseconds
 	nodes    []slots
-	waiting  atomic.Int64
+	waiting  atomic.Int64  // the length of the queue
 	hold     atomic.Uint64 // float64: mean seconds that a slot is held; 0 without samples
 
 	mu    sync.Mutex // guards the queue, and grants
-	first *Waiter
-	last  *Waiter
+	queue list.List  // of *Waiter, in the order in which they came
 }
 
 // slots are one node's, on a cache line of their own: every operation changes them.
@@ -92,8 +92,8 @@ func (g *Gate) handOver(node int) bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	open := Class(g.nodes[node].open.Load())
-	for w := g.first; w != nil; w = w.next {
-		if w.wants(node, open) {
+	for e := g.queue.Front(); e != nil; e = e.Next() {
+		if w := e.Value.(*Waiter); w.wants(node, open) {
 			g.remove(w)
 			w.granted <- node // has room: it is granted once
 			return true
@@ -128,8 +128,8 @@ func (g *Gate) Open(node int, classes Class) {
 // the mutex.
 func (g *Gate) grant(node, most int) {
 	open := Class(g.nodes[node].open.Load())
-	for w := g.first; w != nil && most > 0; {
-		next := w.next
+	for e := g.queue.Front(); e != nil && most > 0; {
+		w, next := e.Value.(*Waiter), e.Next()
 		if w.wants(node, open) {
 			if !g.TryEnter(node) {
 				return
@@ -138,18 +138,17 @@ func (g *Gate) grant(node, most int) {
 			w.granted <- node // has room: it is granted once
 			most--
 		}
-		w = next
+		e = next
 	}
 }
 
 // Waiter is one place in the queue. Its methods are for one goroutine.
 type Waiter struct {
-	gate       *Gate
-	class      Class
-	only       int
-	granted    chan int
-	prev, next *Waiter
-	queued     bool
+	gate    *Gate
+	class   Class
+	only    int
+	granted chan int
+	place   *list.Element // in the queue; nil outside it
 }
 
 // Anywhere is what Join takes if any node will do.
@@ -160,16 +159,10 @@ func (g *Gate) Join(class Class, only int) *Waiter {
 	w := &Waiter{gate: g, class: class, only: only, granted: make(chan int, 1)}
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	w.prev, w.queued = g.last, true
-	if g.last == nil {
-		g.first = w
-	} else {
-		g.last.next = w
-	}
-	g.last = w
+	w.place = g.queue.PushBack(w)
 	g.waiting.Add(1)
 	for node := range g.nodes { // slots that became free since the caller looked
-		if w.queued && g.nodes[node].free.Load() > 0 {
+		if w.place != nil && g.nodes[node].free.Load() > 0 {
 			g.grant(node, 1)
 		}
 	}
@@ -185,7 +178,7 @@ func (w *Waiter) Granted() <-chan int { return w.granted }
 func (w *Waiter) Quit() (node int, granted bool) {
 	w.gate.mu.Lock()
 	defer w.gate.mu.Unlock()
-	if w.queued {
+	if w.place != nil {
 		w.gate.remove(w)
 	}
 	select {
@@ -203,17 +196,8 @@ func (w *Waiter) wants(node int, open Class) bool {
 
 // remove takes w out of the queue. The caller holds the mutex.
 func (g *Gate) remove(w *Waiter) {
-	if w.prev == nil {
-		g.first = w.next
-	} else {
-		w.prev.next = w.next
-	}
-	if w.next == nil {
-		g.last = w.prev
-	} else {
-		w.next.prev = w.prev
-	}
-	w.prev, w.next, w.queued = nil, nil, false
+	g.queue.Remove(w.place)
+	w.place = nil
 	g.waiting.Add(-1)
 }
 

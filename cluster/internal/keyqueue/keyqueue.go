@@ -1,6 +1,7 @@
 package keyqueue
 
 import (
+	"container/list"
 	"context"
 	"hash/maphash"
 	"sync"
@@ -34,10 +35,9 @@ type shard struct {
 
 // line is the queue of one key. The shard's lock guards it.
 type line struct {
-	first, last *Turn // who waits, the oldest first
-	waiting     int
-	since       time.Time     // when the one that works now began
-	hold        time.Duration // how long each works, a moving average; 0: nobody has finished yet
+	queue list.List     // of *Turn: who waits, the oldest first
+	since time.Time     // when the one that works now began
+	hold  time.Duration // how long each works, a moving average; 0: nobody has finished yet
 }
 
 // New returns an empty set of queues. In each at most limit operations wait,
@@ -63,14 +63,14 @@ const (
 // Turn is one operation's place: it works on its key until Leave. A nil Turn
 // holds no place.
 type Turn struct {
-	queues     *Queues
-	shard      *shard
-	line       *line
-	key        string
-	state      state // guarded by shard.mu
-	prev, next *Turn // among those that wait; guarded by shard.mu
-	ready      chan struct{}
-	waited     time.Duration
+	queues *Queues
+	shard  *shard
+	line   *line
+	key    string
+	state  state         // guarded by shard.mu
+	place  *list.Element // among those that wait; guarded by shard.mu
+	ready  chan struct{}
+	waited time.Duration
 }
 
 // Enter waits until nobody who came earlier works on the key, and gives the
@@ -98,8 +98,8 @@ func (q *Queues) Enter(ctx context.Context, key string) (*Turn, error) {
 	refused := t.line.refuse(now, deadline, q.limit)
 	if refused == nil {
 		t.state, t.ready = waiting, make(chan struct{})
-		t.line.push(t)
-		raise(&q.counts.longestQueue, int64(t.line.waiting))
+		t.place = t.line.queue.PushBack(t)
+		raise(&q.counts.longestQueue, int64(t.line.queue.Len()))
 	}
 	s.mu.Unlock()
 	if refused != nil {
@@ -158,7 +158,7 @@ func (t *Turn) leave(worked bool) bool {
 	t.state = left
 	switch was {
 	case waiting:
-		t.line.remove(t)
+		t.line.queue.Remove(t.place)
 		return false
 	case left:
 		return false
@@ -167,44 +167,16 @@ func (t *Turn) leave(worked bool) bool {
 	if worked {
 		l.observe(now.Sub(l.since))
 	}
-	next := l.first
-	if next == nil {
+	first := l.queue.Front()
+	if first == nil {
 		delete(t.shard.lines, t.key)
 		t.queues.counts.keys.Add(-1)
 		return false
 	}
-	l.remove(next)
+	next := l.queue.Remove(first).(*Turn)
 	next.state, l.since = working, now
 	close(next.ready)
 	return true
-}
-
-// push appends a turn to those that wait.
-func (l *line) push(t *Turn) {
-	t.prev = l.last
-	if l.last == nil {
-		l.first = t
-	} else {
-		l.last.next = t
-	}
-	l.last = t
-	l.waiting++
-}
-
-// remove takes a turn out of those that wait, wherever it stands.
-func (l *line) remove(t *Turn) {
-	if t.prev == nil {
-		l.first = t.next
-	} else {
-		t.prev.next = t.next
-	}
-	if t.next == nil {
-		l.last = t.prev
-	} else {
-		t.next.prev = t.prev
-	}
-	t.prev, t.next = nil, nil
-	l.waiting--
 }
 
 // smoothing is the weight of the past in the moving average of how long an
@@ -224,19 +196,19 @@ func (l *line) observe(took time.Duration) {
 // estimate returns how long a newcomer will wait: for the rest of the one that
 // works, and for each of those that wait. It is 0 as long as nobody has finished.
 func (l *line) estimate(now time.Time) time.Duration {
-	return max(l.hold-now.Sub(l.since), 0) + time.Duration(l.waiting)*l.hold
+	return max(l.hold-now.Sub(l.since), 0) + time.Duration(l.queue.Len())*l.hold
 }
 
 // refuse returns why a newcomer needn't begin to wait, or nil.
 func (l *line) refuse(now, deadline time.Time, limit int) *Error {
-	if l.waiting >= limit {
-		return &Error{Ahead: l.waiting, Err: ErrFull}
+	if l.queue.Len() >= limit {
+		return &Error{Ahead: l.queue.Len(), Err: ErrFull}
 	}
 	if deadline.IsZero() {
 		return nil
 	}
 	if d, rest := l.estimate(now), deadline.Sub(now); d > rest {
-		return &Error{Ahead: l.waiting, Estimate: d, Left: rest, Err: ErrLate}
+		return &Error{Ahead: l.queue.Len(), Estimate: d, Left: rest, Err: ErrLate}
 	}
 	return nil
 }

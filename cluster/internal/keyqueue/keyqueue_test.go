@@ -203,7 +203,7 @@ func TestGrantedAndGivenUp(t *testing.T) {
 			}
 		}
 		second := &Turn{queues: q, shard: s, line: s.lines["k"], key: "k", state: waiting, ready: make(chan struct{})}
-		s.lines["k"].push(second)
+		second.place = s.lines["k"].queue.PushBack(second)
 		third := make(chan *Turn)
 		go func() { third <- enter(t, q, "k") }() // ends when second has left
 		synctest.Wait()
