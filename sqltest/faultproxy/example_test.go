@@ -45,10 +45,10 @@ func Example() {
 	}
 	frontend := pgproto3.NewFrontend(client, client)
 	frontend.Send(&pgproto3.StartupMessage{ProtocolVersion: pgproto3.ProtocolVersion30, Parameters: map[string]string{"user": "x"}})
-	answers, err := ask(frontend, "insert …")
-	fmt.Println(answers, err) // Authentication and Ready of the start
-	answers, err = ask(frontend, "")
-	fmt.Println(answers, err) // RowDescription, DataRow, CommandComplete, and no Ready
+	got, err := answers(frontend)
+	fmt.Println(got, err) // Authentication and Ready of the start
+	got, err = ask(frontend, "insert …")
+	fmt.Println(got, err) // RowDescription, DataRow, CommandComplete, and no Ready
 	fmt.Println(answering.texts())
 	fmt.Println(lost.Hits()[0])
 

@@ -156,6 +156,12 @@ func greet(t *testing.T, conn net.Conn) *pgproto3.Frontend {
 // ask sends a Query and returns the types of the answers until ReadyForQuery.
 func ask(frontend *pgproto3.Frontend, sql string) (string, error) {
 	frontend.Send(&pgproto3.Query{String: sql})
+	return answers(frontend)
+}
+
+// answers flushes what was sent and returns the initials of what comes back, up
+// to and including a ReadyForQuery.
+func answers(frontend *pgproto3.Frontend) (string, error) {
 	if err := frontend.Flush(); err != nil {
 		return "", err
 	}
