@@ -10,6 +10,9 @@ func Classify(sql string) Info {
 		t := c.lex.next()
 		switch t.kind {
 		case tokenEnd:
+			if strings.IndexByte(sql, 0) >= 0 { // in a quote or comment, which the lexer skips
+				c.info.Malformed, c.cmd.used = true, true
+			}
 			c.endCommand()
 			return c.info.finish()
 		case tokenInvalid:

@@ -196,6 +196,11 @@ func TestCommands(t *testing.T) {
 		assert.Equal(t, want, Classify(text).Changes, text)
 	}
 	assert.True(t, Classify("select 1; 'open").Malformed)
+	for _, sql := range []string{"\x00", "--\x00", "select 1 /* \x00 */", "select $$\x00$$", "select \"\x00\""} {
+		info := Classify(sql)
+		assert.True(t, info.Malformed, "%q", sql)
+		assert.Equal(t, Write, info.Class, "%q", sql)
+	}
 }
 
 func TestControl(t *testing.T) {
