@@ -158,6 +158,10 @@ func (s *Session) endedByRide(ctx context.Context, r *Rows) {
 	}
 	c := call{inTx: true, commit: true, attempts: 1, sent: true, flight: r.call.flight}
 	verdict, err := s.judge(ctx, r.phys, &c, r.commitErr)
+	if r.call.fenced && OutcomeOf(err) == CommitSent {
+		err = s.resolve(r, err)
+		c.resolved = true
+	}
 	s.over = &txEnd{err: err}
 	now := s.cluster.clock.Nanos()
 	c.started = r.call.started

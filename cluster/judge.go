@@ -58,7 +58,7 @@ func (s *Session) ended(ctx context.Context, r *Rows) {
 		s.loseLease(final)
 	}
 	if c.fenced && OutcomeOf(final) == CommitSent {
-		r.err, c.resolved = s.resolve(r, final), true
+		r.err = s.resolve(r, final)
 		if s.lost == final {
 			s.lost = errors.Unwrap(final) // how the commit ended is no news of the session
 		}

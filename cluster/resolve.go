@@ -11,6 +11,7 @@ import (
 
 	"github.com/anywriter/anywriter/balancer"
 	"github.com/anywriter/anywriter/internal/retry"
+	"github.com/anywriter/anywriter/internal/sqlstate"
 )
 
 const (
@@ -39,6 +40,7 @@ var errFenceRowGone = errors.New("the fence table has lost the row: was it purge
 // turns the error that says so into what is known then. The caller's context
 // plays no part: whoever cancelled it wants to know too.
 func (s *Session) resolve(r *Rows, lost error) error {
+	r.call.resolved = true
 	var unknown *OutcomeUnknownError
 	if !errors.As(lost, &unknown) {
 		return lost
@@ -79,13 +81,39 @@ func (r *Rows) committedUnheard(unknown *OutcomeUnknownError) error {
 	return nil
 }
 
-// unheardAbort is the result of work that can never be committed any more.
+// unheardAbort is the result of work that can never be committed any more. A
+// server's own doubt (40003) is settled by that, and another node may do better,
+// as after a lost connection; every other reason says itself what would help.
 func unheardAbort(unknown *OutcomeUnknownError) error {
+	verdict := unknown.verdict
+	if verdict.Kind == sqlstate.InDoubt {
+		verdict.Retry = sqlstate.RetryOtherNode
+	}
 	return &OpError{
 		Node: unknown.Node, SQLState: unknown.SQLState, Outcome: DefinitelyAborted,
-		Attempts: unknown.Attempts, Earlier: unknown.Earlier, Err: unknown.Err, verdict: unknown.verdict,
+		Attempts: unknown.Attempts, Earlier: unknown.Earlier, Err: &ruledOut{unknown.Err, verdict.Kind}, verdict: verdict,
 	}
 }
+
+// ruledOut is the cause of the error of work that the commit fence has found
+// without effect.
+type ruledOut struct {
+	err  error // why the fence had to be asked
+	kind sqlstate.Kind
+}
+
+// Error gives the fence's word. A server that was in doubt itself is quoted by its
+// code alone: its text would say the opposite.
+func (e *ruledOut) Error() string {
+	const found = "the commit fence has ruled it out: it wasn't committed, and won't be"
+	if facts, pgErr := factsOf(e.err); pgErr != nil && e.kind == sqlstate.InDoubt {
+		return fmt.Sprintf("%s (the server was in doubt: SQLSTATE %s)", found, facts.Code)
+	}
+	return fmt.Sprintf("%s: %v", found, e.err)
+}
+
+// Unwrap returns why the fence had to be asked.
+func (e *ruledOut) Unwrap() error { return e.err }
 
 // decide asks the fence what became of a transaction, and decides it if nobody
 // has. It returns Committed, DefinitelyAborted, or, with the last error,
