@@ -8,10 +8,10 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5/pgconn"
-	"github.com/jackc/puddle/v2"
 
 	"github.com/anywriter/anywriter/balancer"
 	"github.com/anywriter/anywriter/cluster/internal/admission"
+	"github.com/anywriter/anywriter/cluster/internal/pool"
 	"github.com/anywriter/anywriter/health"
 	"github.com/anywriter/anywriter/internal/sqlstate"
 )
@@ -281,7 +281,7 @@ func (n *Node) take(ctx context.Context, v *view, panicking bool, since time.Tim
 		return l, nil
 	}
 	owed := lease{node: n, done: done}
-	if errors.Is(err, puddle.ErrClosedPool) {
+	if errors.Is(err, pool.ErrClosed) {
 		owed.settle(health.BreakerIgnore)
 		return lease{}, ErrClosed
 	}

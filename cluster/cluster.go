@@ -44,7 +44,6 @@ type Cluster struct {
 
 	view     atomic.Pointer[view]
 	sequence atomic.Uint64 // numbers the operations
-	leases   atomic.Int64  // server connections in use
 	fatal    atomic.Pointer[error]
 
 	settled    atomic.Bool // the first round of probes is over
@@ -125,11 +124,7 @@ func Open(_ context.Context, config Config) (*Cluster, error) {
 func (c *Cluster) start() error {
 	watched := make([]health.Node, 0, len(c.config.Nodes))
 	for i, from := range c.config.Nodes {
-		n, err := newNode(c, i, from)
-		if err != nil {
-			c.closePools()
-			return err
-		}
+		n := newNode(c, i, from)
 		c.nodes = append(c.nodes, n)
 		watched = append(watched, health.Node{
 			Name: n.addr, Probe: n.prober.probe, Cut: n.cut, Allow: n.allow, Forget: n.load.Reset,
@@ -162,14 +157,8 @@ func (c *Cluster) warm(n *Node) {
 	for range c.settings.MinIdle {
 		// Ends when the dial does, at the latest when Close cancels the context.
 		c.background.start(func() {
-			if n.idle.Load() >= int64(c.settings.MinIdle) {
-				return
-			}
-			conn, err := n.pooled(c.context)
-			if err == nil {
-				n.idle.Add(-1)
-				conn.Release()
-				n.idle.Add(1)
+			if err := n.pool.Grow(c.context); n.hooks.MayRefresh(err) {
+				_ = n.pool.Grow(c.context) // the prober meets whatever is wrong, too
 			}
 		})
 	}
@@ -238,7 +227,13 @@ func (c *Cluster) String() string { return c.config.String() }
 func (c *Cluster) GoString() string { return c.String() }
 
 // Leases returns how many server connections are in use.
-func (c *Cluster) Leases() int { return int(c.leases.Load()) }
+func (c *Cluster) Leases() int {
+	leases := 0
+	for _, n := range c.nodes {
+		leases += n.pool.Stat().Lent
+	}
+	return leases
+}
 
 func (c *Cluster) nodeByAddr(addr string) *Node {
 	for _, n := range c.nodes {

@@ -66,7 +66,7 @@ func (c *Cluster) meet(n *Node, id identity) error {
 		return nil
 	}
 	c.events.stranger(n, stranger)
-	if c.leases.Load() == 0 && c.sequence.Load() == 0 {
+	if c.sequence.Load() == 0 {
 		// Nobody has used the cluster yet: better an error now than writes that
 		// half of the readers never see.
 		var err error = stranger

@@ -5,16 +5,15 @@ import (
 	"context"
 	"time"
 
-	"github.com/jackc/pgx/v5/pgxpool"
-
 	"github.com/anywriter/anywriter/balancer"
+	"github.com/anywriter/anywriter/cluster/internal/pool"
 	"github.com/anywriter/anywriter/health"
 )
 
 // lease is one server connection in use. The zero value holds none.
 type lease struct {
 	node *Node
-	conn *pgxpool.Conn
+	conn *pool.Conn[*physical]
 	phys *physical
 	done func(health.BreakerResult) // owed to the node's breaker; see Node.consent
 
@@ -64,15 +63,14 @@ func (l *lease) settle(result health.BreakerResult) {
 	}
 }
 
-// release gives the connection back to the pool; the pool closes it if it is
-// broken, busy or inside a transaction. A dirty one is cleaned first, in the
-// background, or closed if that can't be done.
+// release gives the connection back to the pool, to be closed if it is broken,
+// busy or inside a transaction. A dirty one is cleaned first, in the background,
+// or closed if that can't be done.
 func (l *lease) release(dirty bool) {
 	node := l.node
 	node.load.End()
 	l.settle(health.BreakerIgnore)
-	pc := l.phys.pc
-	if dirty && node.reset != ResetOff && !pc.IsClosed() && !pc.IsBusy() && pc.TxStatus() == 'I' {
+	if dirty && node.reset != ResetOff && l.phys.reusable() {
 		if !l.phys.loaded {
 			node.cluster.resetInBackground(*l)
 			return
@@ -82,11 +80,24 @@ func (l *lease) release(dirty bool) {
 	l.giveBack()
 }
 
-// giveBack returns the connection to the pool as it is.
+// reusable reports whether the next one can use the connection as it is, or once
+// its session has been reset.
+func (p *physical) reusable() bool {
+	return !p.pc.IsClosed() && !p.pc.IsBusy() && p.pc.TxStatus() == 'I'
+}
+
+// giveBack returns the connection to the pool as it is. The last answer's time is
+// recent enough for the pool; the clock is read if none has come.
 func (l *lease) giveBack() {
-	l.conn.Release()
-	l.node.idle.Add(1)
-	l.node.cluster.leases.Add(-1)
+	if l.phys.reusable() {
+		now := l.phys.heard
+		if now == 0 || now < l.entered {
+			now = l.node.cluster.clock.Nanos()
+		}
+		l.node.pool.Release(l.conn, now)
+	} else {
+		l.node.pool.Discard(l.conn)
+	}
 	if l.entered != 0 {
 		l.node.cluster.gate.Leave(l.node.index, l.entered)
 	}
@@ -103,56 +114,38 @@ const acquireBound = 100 * time.Millisecond
 // began to look for one at began.
 func (n *Node) acquire(ctx context.Context, since time.Time, began int64) (lease, error) {
 	for {
-		conn, err := n.acquireBounded(ctx)
-		if err != nil {
-			return lease{}, err
+		var conn *pool.Conn[*physical]
+		if ctx.Err() == nil {
+			conn = n.pool.Take(began)
 		}
-		phys, _ := conn.Conn().PgConn().CustomData()[physicalKey].(*physical)
+		if conn == nil {
+			var err error
+			if conn, err = n.await(ctx, began); err != nil {
+				return lease{}, err
+			}
+		}
+		phys := conn.Value
 		if phys.gone(began) || phys.born.Before(since) {
-			n.discard(conn, phys)
+			phys.destroy()
+			n.pool.Discard(conn)
 			continue
 		}
-		n.cluster.leases.Add(1)
 		n.load.Begin()
 		return lease{node: n, conn: conn, phys: phys}, nil
 	}
 }
 
-// acquireBounded takes a connection from the pool. The bound on the wait costs
-// a timer, so it is only used when no connection seems to be idle: idle is a
-// claim count, and a wrong guess is bounded by the caller's context.
-func (n *Node) acquireBounded(ctx context.Context) (*pgxpool.Conn, error) {
-	if n.idle.Add(-1) >= 0 {
-		conn, err := n.pooled(ctx)
-		if err != nil {
-			n.idle.Add(1)
-		}
-		return conn, err
-	}
-	bounded, cancel := context.WithTimeout(ctx, acquireBound)
+// await gets a connection that the pool has to open or to wait for, within
+// acquireBound. If the pool dials and the server refuses the credential, that is
+// refreshed and the dial repeated, once.
+func (n *Node) await(ctx context.Context, began int64) (*pool.Conn[*physical], error) {
+	ctx, cancel := context.WithTimeout(ctx, acquireBound)
 	defer cancel()
-	conn, err := n.pooled(bounded)
-	if err != nil {
-		n.idle.Add(1)
-	}
-	return conn, err
-}
-
-// pooled gets a connection from the pool. If the pool dials and the server
-// refuses the credential, that is refreshed and the dial repeated, once.
-func (n *Node) pooled(ctx context.Context) (*pgxpool.Conn, error) {
-	conn, err := n.pool.Acquire(ctx)
+	conn, err := n.pool.Acquire(ctx, began)
 	if n.hooks.MayRefresh(err) {
-		conn, err = n.pool.Acquire(ctx)
+		conn, err = n.pool.Acquire(ctx, began)
 	}
 	return conn, err
-}
-
-// discard closes a connection that was found dead before use.
-func (n *Node) discard(conn *pgxpool.Conn, phys *physical) {
-	phys.destroy()
-	conn.Release()
-	n.idle.Add(1)
 }
 
 // destroy closes the connection without waiting for the server. pgx must see

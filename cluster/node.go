@@ -9,12 +9,12 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/anywriter/anywriter/balancer"
 	"github.com/anywriter/anywriter/cluster/engine"
 	"github.com/anywriter/anywriter/cluster/internal/histogram"
 	"github.com/anywriter/anywriter/cluster/internal/hook"
+	"github.com/anywriter/anywriter/cluster/internal/pool"
 	"github.com/anywriter/anywriter/cluster/internal/role"
 	"github.com/anywriter/anywriter/cluster/internal/socket"
 	"github.com/anywriter/anywriter/cluster/internal/trace"
@@ -30,14 +30,13 @@ type Node struct {
 	addr    string
 	config  *pgx.ConnConfig
 	hooks   hook.Dialer
-	pool    *pgxpool.Pool
+	pool    *pool.Pool[*physical]
 	traffic *socket.Set // the pool's sockets and cancel requests
 	prober  prober
 	pulse   *health.Pulse
 	breaker *health.Breaker
 	wary    atomic.Int32 // answers still owed to the breaker after a failure; see consent
 	load    balancer.Load
-	idle    atomic.Int64 // idle connections in the pool, less the claims on them
 	reset   SessionReset
 
 	implicitTx        atomic.Bool // several statements before one Sync were seen to be one transaction
@@ -70,8 +69,17 @@ const recoveringDials = 50
 // together.
 const maxConnLifetime = time.Hour
 
-// newNode prepares a node; it starts nothing and dials nothing.
-func newNode(c *Cluster, index int, from dsn.Node) (*Node, error) {
+// maxConnIdle is how long a connection is kept that nobody uses: a server holds a
+// process for it.
+const maxConnIdle = 30 * time.Minute
+
+// maxConnect bounds the opening of a connection where the DSN doesn't: nobody's
+// statement waits for it that long, but it takes a place in the pool.
+const maxConnect = 2 * time.Minute
+
+// newNode makes a node and starts its pool, which opens the first min_idle
+// connections.
+func newNode(c *Cluster, index int, from dsn.Node) *Node {
 	n := &Node{cluster: c, index: index, addr: from.Name, reset: c.settings.SessionReset}
 	unknown := engine.Unknown()
 	n.profile.Store(&unknown)
@@ -93,36 +101,38 @@ func newNode(c *Cluster, index int, from dsn.Node) (*Node, error) {
 	n.traffic = socket.New(dial, maxDials, n.pulse)
 	n.prober.init(n, dial)
 	n.config.DialFunc = n.traffic.Dial
-	// A pool's configuration can only be had from a text; its connection is then
-	// replaced. An empty text would be read from the environment.
-	pool, err := pgxpool.ParseConfig(n.config.ConnString())
+	n.pool = pool.New(pool.Config[*physical]{
+		Open: n.connect, Close: (*physical).close, Now: c.clock.Nanos,
+		Max: c.settings.MaxConnsPerNode, MinIdle: min(c.settings.MinIdle, c.settings.MaxConnsPerNode),
+		MaxAge: maxConnLifetime, AgeJitter: maxConnLifetime / 5, MaxIdle: maxConnIdle,
+	})
+	n.pool.Start()
+	return n
+}
+
+// connect opens a server connection for the pool. The pool doesn't ask a server
+// whether an idle connection is alive, which would cost a round trip and tell
+// nothing that the prober doesn't know; see Node.acquire for what is looked at.
+func (n *Node) connect(ctx context.Context) (*physical, error) {
+	config := n.config.Copy()
+	if config.ConnectTimeout <= 0 {
+		config.ConnectTimeout = maxConnect
+	}
+	if n.hooks.Before != nil {
+		if err := n.hooks.BeforeConnect(ctx, config); err != nil {
+			return nil, err
+		}
+	}
+	conn, err := pgx.ConnectConfig(ctx, config)
 	if err != nil {
 		return nil, err
 	}
-	pool.ConnConfig = n.config
-	pool.MaxConns = int32(c.settings.MaxConnsPerNode)
-	pool.MinConns, pool.MinIdleConns = 0, int32(min(c.settings.MinIdle, c.settings.MaxConnsPerNode))
-	pool.MaxConnLifetime, pool.MaxConnLifetimeJitter = maxConnLifetime, maxConnLifetime/5
-	// The pool's own ping would cost a round trip and tell nothing that the
-	// prober doesn't know; see Node.acquire for what is checked instead.
-	pool.ShouldPing = func(context.Context, pgxpool.ShouldPingParams) bool { return false }
-	if c.hooks.Before != nil { // the pool copies the configuration only then
-		pool.BeforeConnect = n.hooks.BeforeConnect
-	}
-	pool.AfterConnect = n.connected
-	pool.BeforeClose = func(*pgx.Conn) { n.idle.Add(-1) }
-	n.pool, err = pgxpool.NewWithConfig(context.Background(), pool)
-	return n, err
-}
-
-// connected is called by the pool for each new connection.
-func (n *Node) connected(ctx context.Context, conn *pgx.Conn) error {
-	newPhysical(n, conn)
+	p := newPhysical(n, conn)
 	if err := n.hooks.AfterConnect(ctx, conn); err != nil {
-		return err
+		_ = conn.Close(ctx) // the hook's error counts
+		return nil, err
 	}
-	n.idle.Add(1)
-	return nil
+	return p, nil
 }
 
 // probed is called by the monitor for each answered probe with its round trip,
@@ -184,8 +194,8 @@ func (n *Node) describe() string {
 	} else if report.State == health.Unknown {
 		s += "; " + n.prober.silence()
 	}
-	if stat := n.pool.Stat(); stat.AcquiredConns() >= stat.MaxConns() {
-		s += fmt.Sprintf("; all %d connections are in use", stat.MaxConns())
+	if most := n.cluster.settings.MaxConnsPerNode; n.pool.Stat().Lent >= most {
+		s += fmt.Sprintf("; all %d connections are in use", most)
 	}
 	return s
 }

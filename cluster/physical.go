@@ -56,6 +56,22 @@ func newPhysical(node *Node, conn *pgx.Conn) *physical {
 	return p
 }
 
+// close says goodbye to the server and waits until the socket is closed, for the
+// pool.
+func (p *physical) close() {
+	ctx, cancel := context.WithTimeout(context.Background(), closeTimeout)
+	defer cancel()
+	_ = p.conn.Close(ctx) // it is gone either way
+	select {
+	case <-p.pc.CleanupDone():
+	case <-ctx.Done():
+	}
+}
+
+// closeTimeout bounds the goodbye to a server that doesn't answer. Only whoever
+// waits for the connection's place in the pool notices.
+const closeTimeout = 15 * time.Second
+
 // heard is the configuration's OnPgError: what the server says is noted before
 // the application's own handler, or pgx's, decides whether the connection goes
 // on.

@@ -235,7 +235,7 @@ func (n *Node) markAborted(ctx context.Context, conn *pgconn.PgConn, id *txID) e
 // the pool, or a new one if all are in use, since the operations that use them
 // may take long.
 func (n *Node) borrow(ctx context.Context) (*pgconn.PgConn, func(), error) {
-	if n.idle.Load() > 0 {
+	if n.pool.Stat().Idle > 0 {
 		l, err := n.acquire(ctx, time.Time{}, n.cluster.clock.Nanos())
 		if err != nil {
 			return nil, nil, err

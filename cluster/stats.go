@@ -89,7 +89,7 @@ func (n *Node) stats(r health.Report) NodeStats {
 	pool, q := n.pool.Stat(), n.latency.Quantiles(0.5, 0.99)
 	s := NodeStats{
 		Addr: n.addr, State: r.State, Reason: r.Reason, Since: r.Since, Breaker: r.Breaker, RoundTrip: r.RoundTrip,
-		InFlight: int(n.load.InFlight()), Conns: int(pool.TotalConns()), Idle: int(pool.IdleConns()),
+		InFlight: int(n.load.InFlight()), Conns: pool.Total, Idle: pool.Idle,
 		Sockets: n.traffic.Count(),
 		Picks:   n.counters.picks.Load(), Ops: n.counters.ops.Load(), Errors: n.counters.errors.Load(),
 		Conflicts: n.counters.conflicts.Load(), Retries: n.counters.retries.Load(),

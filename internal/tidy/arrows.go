@@ -50,7 +50,6 @@ var ownedImports = map[string][]string{
 	"github.com/wasilibs/go-pgquery":      {"simnode/internal/parse"},
 	"github.com/sony/gobreaker/v2":        {"health"},
 	"github.com/xdg-go/scram":             {"simnode/internal/auth"},
-	"github.com/jackc/pgx/v5/pgxpool":     {"cluster"},
 }
 
 // Arrows finds imports that point the wrong way, impure imports and clock reads

@@ -1,0 +1,102 @@
+package pool
+
+import (
+	"context"
+	"slices"
+	"sync"
+	"time"
+)
+
+const (
+	// tendEvery is how often old connections are looked for. They may live for so
+	// much longer than they should, which is little beside their half hour.
+	tendEvery = time.Minute
+	// refillDelay is how long after the end of a connection MinIdle is seen to.
+	// Those that end together, as when a node is cut off, are replaced together,
+	// and a server that throws everybody out isn't dialed in a loop.
+	refillDelay = 500 * time.Millisecond
+	// fillTimeout bounds one attempt to open connections that nobody waits for.
+	fillTimeout = time.Minute
+)
+
+// Start opens the first MinIdle connections and begins to look after the idle
+// ones. It returns at once, and is called once, before anything else.
+func (p *Pool[T]) Start() {
+	p.running.Go(p.tend) // ends with Close
+}
+
+func (p *Pool[T]) tend() {
+	ticker := time.NewTicker(tendEvery)
+	defer ticker.Stop()
+	p.fill()
+	for {
+		select {
+		case <-p.context.Done():
+			return
+		case <-p.nudge:
+			select {
+			case <-p.context.Done():
+				return
+			case <-time.After(refillDelay):
+			}
+		case <-ticker.C:
+			p.sweep()
+		}
+		p.fill()
+	}
+}
+
+// sweep closes the idle connections that are too old or haven't been used for too
+// long.
+func (p *Pool[T]) sweep() {
+	now := p.config.Now()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.idle = slices.DeleteFunc(p.idle, func(c *Conn[T]) bool {
+		over := now >= c.expires || now-c.used > int64(p.config.MaxIdle)
+		if over {
+			p.retire(c)
+		}
+		return over
+	})
+}
+
+// fill opens what is missing to MinIdle. A failure is left to the next round: the
+// node's health is watched by others.
+func (p *Pool[T]) fill() {
+	ctx, cancel := context.WithTimeout(p.context, fillTimeout)
+	defer cancel()
+	var all sync.WaitGroup
+	for range p.missing() {
+		all.Go(func() { _ = p.Grow(ctx) }) // ends with the dial, which Close and the timeout cut short
+	}
+	all.Wait()
+}
+
+// missing returns how many idle connections there are too few.
+func (p *Pool[T]) missing() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.config.MinIdle - len(p.idle)
+}
+
+// Grow opens one more idle connection, if there is room for one and fewer than
+// MinIdle are idle.
+func (p *Pool[T]) Grow(ctx context.Context) error {
+	p.mu.Lock()
+	if p.closed || p.total >= p.config.Max || len(p.idle)+p.opening >= p.config.MinIdle {
+		p.mu.Unlock()
+		return nil
+	}
+	p.total++
+	p.opening++
+	p.mu.Unlock()
+	c, err := p.create(ctx)
+	if err != nil {
+		return err
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.put(c)
+	return nil
+}
