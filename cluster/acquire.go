@@ -24,6 +24,7 @@ const retryRefused = 20 * time.Millisecond
 type search struct {
 	want
 	cluster *Cluster
+	read    bool   // a node for reads will do
 	hint    string // the only node wanted, or ""
 	began   int64  // by the cluster's clock
 	asked   int64  // when the node that is asked now was picked
@@ -41,9 +42,10 @@ type search struct {
 // want is what an attempt wants of the node. The zero value wants one that takes
 // writes.
 type want struct {
-	read  bool         // a node for reads will do
-	avoid balancer.Set // nodes that are taken only if there is no other
-	wish  wish
+	session *Session     // whose statement a node for reads may do for; nil: a node that takes writes
+	call    *call        // that statement; nil if nothing is known of it
+	avoid   balancer.Set // nodes that are taken only if there is no other
+	wish    wish
 }
 
 // wish is the server connection that an attempt would like: a new one on the
@@ -77,6 +79,7 @@ func (c *Cluster) acquire(ctx context.Context, wanted want, note *choice) (lease
 	if note != nil {
 		s.request.Trace = &note.trace
 	}
+	s.widen(ctx)
 	defer s.stop()
 	i, l, err := s.search(ctx)
 	if note != nil {
@@ -245,11 +248,16 @@ func (s *search) wait(ctx context.Context) (int, error) {
 	case <-s.cluster.closing:
 		return balancer.None, ErrClosed
 	}
-	s.renew()
-	if node == balancer.None {
-		return node, nil
+	read := s.read
+	s.renew(ctx)
+	if node != balancer.None {
+		return s.settleAt(node), nil
 	}
-	return s.settleAt(node), nil
+	if s.read != read { // its place is among those who wait for a node that takes writes
+		s.leaveQueue()
+		s.place = nil
+	}
+	return balancer.None, nil
 }
 
 func (s *search) stop() {
@@ -264,7 +272,9 @@ func (s *search) failure(ctx context.Context, err error) error {
 	if errors.Is(err, ErrClosed) {
 		return ErrClosed
 	}
-	return s.cluster.noNode(s.cluster.clock.Since(s.began), ctx.Err(), s.causes)
+	e := s.cluster.noNode(s.cluster.clock.Since(s.began), ctx.Err(), s.causes)
+	e.Writes = !s.read && s.view.apart(true)
+	return e
 }
 
 // take gets a connection from this node that was opened at or after since, with
@@ -384,16 +394,4 @@ func (s *search) wanted() []*Node {
 func codeOf(err error) string {
 	facts, _ := factsOf(err)
 	return facts.Code
-}
-
-// noNode builds the error with one line per node.
-func (c *Cluster) noNode(waited time.Duration, cause error, causes []error) *NoNodeError {
-	e := &NoNodeError{Waited: waited, Cause: cause, causes: append([]error(nil), causes...)}
-	for _, n := range c.nodes {
-		e.Nodes = append(e.Nodes, NodeReason{Addr: n.addr, Reason: n.describe()})
-		if denied := n.denied.Load(); denied != nil {
-			e.causes = append(e.causes, *denied)
-		}
-	}
-	return e
 }

@@ -161,6 +161,9 @@ type NoNodeError struct {
 	Waited time.Duration
 	// Cause is the context's error, or nil if acquire_timeout ended the wait.
 	Cause error
+	// Writes is true if the operation needed a node that takes writes, while there
+	// were nodes that take reads only.
+	Writes bool
 	// Queue is not zero if the operation was turned away at once, because so many
 	// others were waiting for a connection already that it had no hope; Expected is
 	// how long it would have waited.
@@ -183,7 +186,11 @@ func (e *NoNodeError) Error() string {
 	if e.Attempts > 1 {
 		fmt.Fprintf(&b, "attempt %d: ", e.Attempts)
 	}
-	fmt.Fprintf(&b, "no node available after %v", e.Waited.Round(time.Millisecond))
+	what := "no node available"
+	if e.Writes {
+		what = "no node that takes writes"
+	}
+	fmt.Fprintf(&b, "%s after %v", what, e.Waited.Round(time.Millisecond))
 	if e.Cause != nil {
 		fmt.Fprintf(&b, " (%v)", e.Cause)
 	}
@@ -209,6 +216,18 @@ func (e *NoNodeError) Unwrap() []error {
 		return e.causes
 	}
 	return append([]error{e.Cause}, e.causes...)
+}
+
+// noNode builds the error with one line per node.
+func (c *Cluster) noNode(waited time.Duration, cause error, causes []error) *NoNodeError {
+	e := &NoNodeError{Waited: waited, Cause: cause, causes: append([]error(nil), causes...)}
+	for _, n := range c.nodes {
+		e.Nodes = append(e.Nodes, NodeReason{Addr: n.addr, Reason: n.describe()})
+		if denied := n.denied.Load(); denied != nil {
+			e.causes = append(e.causes, *denied)
+		}
+	}
+	return e
 }
 
 // HookError says that BeforeConnect or AfterConnect of the configuration has

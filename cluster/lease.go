@@ -40,9 +40,7 @@ func (s *Session) ensureLease(ctx context.Context, c *call) error {
 	if key := cmp.Or(s.place.tx.key, s.place.row); key != "" && h.key == "" {
 		ctx = WithKey(ctx, key)
 	}
-	w := want{avoid: s.avoid, wish: s.wish}
-	w.read = s.cluster.view.Load().apart(hintsOf(ctx).node != "") && s.mayRead(ctx, c)
-	l, err := s.cluster.acquire(ctx, w, &s.choice)
+	l, err := s.cluster.acquire(ctx, want{session: s, call: c, avoid: s.avoid, wish: s.wish}, &s.choice)
 	if err != nil {
 		return err
 	}

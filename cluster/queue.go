@@ -114,11 +114,21 @@ func (s *search) leaveQueue() {
 }
 
 // renew begins another round with the present view.
-func (s *search) renew() {
+func (s *search) renew(ctx context.Context) {
 	s.view = s.cluster.view.Load()
 	s.asked = s.cluster.clock.Nanos()
 	s.request.NowNanos = s.asked
 	s.causes = s.causes[:0]
 	clear(s.refused)
 	s.failed, s.full = balancer.Set{}, balancer.Set{}
+	s.widen(ctx)
+}
+
+// widen finds out whether a node for reads will do. Whether a statement is one is
+// only looked at when that makes a difference, which it may come to do while the
+// search waits.
+func (s *search) widen(ctx context.Context) {
+	if !s.read && s.session != nil && s.view.apart(s.hint != "") {
+		s.read = s.session.mayRead(ctx, s.call)
+	}
 }

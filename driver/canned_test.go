@@ -130,6 +130,9 @@ func (s *cannedSession) answer(m pgproto3.FrontendMessage) bool {
 
 func (s *cannedSession) execute() {
 	switch {
+	case s.rows && s.sql == "show simnode.role": // the probe
+		s.b.Send(&pgproto3.DataRow{Values: [][]byte{[]byte("writer")}})
+		s.b.Send(&pgproto3.CommandComplete{CommandTag: []byte("SHOW")})
 	case s.rows:
 		s.b.Send(&pgproto3.DataRow{Values: [][]byte{{0, 0, 0, 7}}})
 		s.b.Send(&pgproto3.CommandComplete{CommandTag: []byte("SELECT 1")})

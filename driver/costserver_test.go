@@ -79,6 +79,13 @@ var (
 		}}),
 		result: encoded(&pgproto3.DataRow{Values: [][]byte{{0, 0, 0, 0, 0, 0, 0, 7}}}, &pgproto3.CommandComplete{CommandTag: []byte("SELECT 1")}),
 	}
+	instantRole = &instantStatement{ // the probe's
+		params: encoded(&pgproto3.ParameterDescription{}),
+		fields: encoded(&pgproto3.RowDescription{Fields: []pgproto3.FieldDescription{
+			{Name: []byte("role"), DataTypeOID: pgtype.TextOID, DataTypeSize: -1, TypeModifier: -1},
+		}}),
+		result: encoded(&pgproto3.DataRow{Values: [][]byte{[]byte("writer")}}, &pgproto3.CommandComplete{CommandTag: []byte("SHOW")}),
+	}
 	instantInsert = instantCommand("INSERT 0 1", 0, pgtype.Int8OID)
 	instantBegin  = instantCommand("BEGIN", 'T')
 	instantCommit = instantCommand("COMMIT", 'I')
@@ -107,7 +114,9 @@ func encoded(messages ...pgproto3.BackendMessage) []byte {
 
 func instantStatementFor(query []byte) *instantStatement {
 	switch {
-	case bytes.HasPrefix(query, []byte("select")), bytes.HasPrefix(query, []byte("show")):
+	case bytes.HasPrefix(query, []byte("show")):
+		return instantRole
+	case bytes.HasPrefix(query, []byte("select")):
 		return instantSelect
 	case bytes.HasPrefix(query, []byte("begin")):
 		return instantBegin

@@ -42,7 +42,7 @@ func (s *connSet) has(conn int64) bool {
 
 // probeTexts are in the first statement of a prober's connection, on PostgreSQL
 // and on the simulator.
-var probeTexts = [][]byte{[]byte("pg_control_system"), []byte("show simnode.ready")}
+var probeTexts = [][]byte{[]byte("pg_control_system"), []byte("show simnode.role")}
 
 // watchProbers makes a proxy note which connections are a prober's. The rule
 // never acts: its Match only looks.

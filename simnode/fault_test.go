@@ -234,18 +234,87 @@ func TestANodeWithoutStorageRefusesToServe(t *testing.T) {
 	})
 }
 
-func TestANodeThatHearsNoNodeRefusesToServe(t *testing.T) {
+// A node that hears no other node has the storage's lease all the same: it reads what
+// the others commit, and commits nothing.
+func TestANodeThatHearsNoNodeReads(t *testing.T) {
 	virtual(t, simnode.Config{}, func(t *testing.T, sim *simnode.Sim) {
-		alone := connect(t, sim, 3)
+		alone, other := connect(t, sim, 3), connect(t, sim, 1)
+		require.Equal(t, "writer", value(t, alone, "show simnode.role"))
 		sim.Partition([]simnode.Endpoint{simnode.AtNode(3)}, []simnode.Endpoint{simnode.AtNode(1), simnode.AtNode(2)})
 		<-time.After(600 * time.Millisecond)
-		_, err := attempt(alone, "show simnode.ready", 2*time.Second)
-		serverError(t, err, "57P03")
-		_, err = attempt(alone, "update t set n = 1", 2*time.Second)
-		require.Error(t, err)
+		withoutMajority(t, sim, alone)
+		for n := range 10 {
+			exec(t, other, "update t set n = "+strconv.Itoa(n)+" where id = 1")
+			require.Equal(t, strconv.Itoa(n), value(t, alone, "select n from t"), "it reads what was committed before")
+		}
+		require.Equal(t, "writer", value(t, other, "show simnode.role"))
 		sim.Heal()
 		ready(t, sim)
+		require.Equal(t, "writer", value(t, alone, "show simnode.role"))
 		exec(t, alone, "update t set n = 1")
+	})
+}
+
+func TestTheLastNodeReads(t *testing.T) {
+	virtual(t, simnode.Config{}, func(t *testing.T, sim *simnode.Sim) {
+		alone := connect(t, sim, 3)
+		restart := []simnode.Undo{sim.Node(1).Kill(), sim.Node(2).Kill()}
+		<-time.After(600 * time.Millisecond)
+		withoutMajority(t, sim, alone)
+		for _, undo := range restart {
+			undo()
+		}
+		ready(t, sim)
+		exec(t, alone, "update t set n = 1")
+	})
+}
+
+// withoutMajority checks what a node answers that hears no majority.
+func withoutMajority(t *testing.T, sim *simnode.Sim, alone *pgx.Conn) {
+	t.Helper()
+	_, err := attempt(alone, "show simnode.ready", time.Second)
+	serverError(t, err, "57P03")
+	require.Equal(t, "no majority", value(t, alone, "show simnode.role"))
+	require.Equal(t, "0", value(t, connect(t, sim, 3), "select n from t"), "on a new connection")
+	for _, begin := range []string{"begin", "begin read only", "begin isolation level repeatable read"} {
+		exec(t, alone, begin)
+		require.Equal(t, "0", value(t, alone, "select n from t"), begin)
+		exec(t, alone, "commit")
+	}
+	for _, write := range []string{"update t set n = 5", "insert into t values (2, 0)", "select n from t for update", "create table u (id int)"} {
+		took, err := attempt(alone, write, 2*time.Second)
+		e := serverError(t, err, "40001")
+		require.Equal(t, "no majority of votes", e.Detail, write)
+		require.Less(t, took, 200*time.Millisecond, write)
+	}
+}
+
+func TestAReadOnlyNode(t *testing.T) {
+	virtual(t, simnode.Config{}, func(t *testing.T, sim *simnode.Sim) {
+		conn, open, other := connect(t, sim, 2), connect(t, sim, 2), connect(t, sim, 1)
+		exec(t, open, "begin; update t set n = 1 where id = 1")
+		undo, second := sim.Node(2).SetReadOnly(), sim.Node(2).SetReadOnly()
+		require.Equal(t, "read-only", value(t, conn, "show simnode.role"))
+		for _, write := range []string{"update t set n = 5", "insert into t values (2, 0)", "select n from t for update", "create table u (id int)", "begin read write"} {
+			_, err := attempt(conn, write, time.Second)
+			serverError(t, err, "25006")
+			exec(t, conn, "rollback")
+		}
+		exec(t, open, "commit")
+		require.Equal(t, "1", value(t, conn, "select n from t"))
+		sim.Node(3).Kill() // node 2's vote is needed now
+		exec(t, other, "update t set n = 2")
+		require.Equal(t, "2", value(t, conn, "select n from t"))
+		sim.Node(2).Kill()()
+		ready(t, sim)
+		conn = connect(t, sim, 2)
+		require.Equal(t, "read-only", value(t, conn, "show simnode.role"), "after a restart")
+		undo()
+		undo()
+		require.Equal(t, "read-only", value(t, conn, "show simnode.role"), "one of two is still in force")
+		second()
+		require.Equal(t, "writer", value(t, conn, "show simnode.role"))
+		exec(t, conn, "update t set n = 3")
 	})
 }
 

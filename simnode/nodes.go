@@ -39,9 +39,10 @@ type Node struct {
 	down  func()       // guarded by turn; nil while there is a process
 	thaw  func()       // guarded by turn; nil unless frozen
 
-	process atomic.Pointer[process] // nil while killed
-	frozen  atomic.Bool
-	drops   drops
+	process  atomic.Pointer[process] // nil while killed
+	frozen   atomic.Bool
+	drops    drops
+	readOnly atomic.Int32 // how many SetReadOnly are in force
 }
 
 // process is one life of a node.
@@ -118,6 +119,7 @@ func (n *Node) launch() (*process, error) {
 	}
 	sessions, err := session.NewFactory(session.Config{
 		Node: core, Engine: n.sim.engine, Hooks: n.hooks(), Roles: n.sim.roles, Version: version,
+		ReadOnly: func() bool { return n.readOnly.Load() > 0 },
 	})
 	if err != nil {
 		core.Close()
@@ -303,6 +305,20 @@ func (n *Node) SetMaxConnections(limit int) (Undo, error) {
 	before := p.server.SetMaxConnections(limit)
 	n.sim.record(n.String(), "limit", "", evlog.F("max_connections", limit))
 	return sync.OnceFunc(func() { p.server.SetMaxConnections(before) }), nil
+}
+
+// SetReadOnly makes the node refuse writes with 25006, as a server whose configuration
+// says so: it goes on to vote and to answer reads, and transactions that have begun may
+// write to their end. It lasts over a restart of the node. Calls add up; Undo takes
+// one back.
+func (n *Node) SetReadOnly() Undo {
+	n.readOnly.Add(1)
+	n.sim.record(n.String(), "read-only", "writes are refused")
+	return sync.OnceFunc(func() {
+		if n.readOnly.Add(-1) == 0 {
+			n.sim.record(n.String(), "read-only", "writes are taken again")
+		}
+	})
 }
 
 // String names the node as events do, such as "node/2".

@@ -67,7 +67,8 @@ func TestProfilesAreWhole(t *testing.T) {
 		}
 		require.NotEmpty(t, p.Sources, p)
 		for _, answer := range []string{role.AnswerWriter, role.AnswerChosen, role.AnswerReadOnly, role.AnswerStandby} {
-			require.Equal(t, p.Roles, strings.Contains(p.Probe, "'"+answer+"'"), "%v: %s", p, answer)
+			// The simulator's server words its answer itself.
+			require.Equal(t, p.Roles && p.Name != "simnode", strings.Contains(p.Probe, "'"+answer+"'"), "%v: %s", p, answer)
 		}
 		require.False(t, p.Timeline != "" && p.Identity == "", "%v: timelines are compared among those of one system", p)
 		if p.Identity != "" {

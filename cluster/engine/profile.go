@@ -14,8 +14,8 @@ type Profile struct {
 	Probe string
 	// Roles is set if the probe's answer is one text that says whether the server
 	// takes writes: "writer", "writer, read-only by choice" (of the client, its
-	// role or its database), "read-only" or "standby". Of other servers it is
-	// believed until they refuse a write.
+	// role or its database), "read-only", "standby" or "no majority". Of other
+	// servers it is believed until they refuse a write.
 	Roles bool
 	// Timeline asks a server that takes writes for a whole number that grows with
 	// each promotion among the servers that share what Identity answers first.

@@ -1,11 +1,13 @@
 package engine
 
 // simnode is the profile of the simulated cluster of this repository. A node
-// that can't serve fails its probe with 57P03.
+// that can't even answer reads fails its probe with 57P03; one that hears no
+// majority of the others answers reads, as current as any, and no writes.
 func simnode() Profile {
 	return Profile{
 		Name:             "simnode",
-		Probe:            "show simnode.ready",
+		Probe:            "show simnode.role",
+		Roles:            true,
 		ClusterParameter: "simnode.cluster_id",
 		NodeParameter:    "simnode.node_id",
 		Reset:            "reset all",

@@ -125,6 +125,7 @@ func matrix() []fault {
 		},
 		{
 			name: "read-only", bounds: bounds{noCuts: true},
+			sim: func(_ *testing.T, s *simnode.Sim) func() { return s.Node(sick + 1).SetReadOnly() },
 			postgres: func(t *testing.T, g *target) func() {
 				set := func(value string) {
 					require.NoError(t, g.server[sick].Set("default_transaction_read_only", value))

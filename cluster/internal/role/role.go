@@ -40,6 +40,9 @@ const (
 	// ReasonTimeline: another node with the same system identifier is on a higher
 	// timeline.
 	ReasonTimeline
+	// ReasonMinority: the node reads what is current, but hears no majority of its
+	// cluster, without which nothing can be committed.
+	ReasonMinority
 )
 
 // String gives the reason in a few words, fit for a message.
@@ -47,6 +50,7 @@ func (r Reason) String() string {
 	names := [...]string{
 		"", "it is a standby", "default_transaction_read_only is on in its configuration",
 		"it has refused a write (25006)", "another node has been promoted in its place",
+		"it hears no majority of its cluster's nodes",
 	}
 	if int(r) < len(names) {
 		return names[r]
@@ -78,6 +82,7 @@ const (
 	AnswerChosen   = "writer, read-only by choice"
 	AnswerReadOnly = "read-only"
 	AnswerStandby  = "standby"
+	AnswerMinority = "no majority"
 )
 
 // Answered returns the claim that an answer to such a probe makes, and whether
@@ -92,6 +97,8 @@ func Answered(answer string) (Claim, bool) {
 		return Claim{Role: ReadOnly, Reason: ReasonDefault}, true
 	case AnswerStandby:
 		return Claim{Role: ReadOnly, Reason: ReasonRecovery}, true
+	case AnswerMinority:
+		return Claim{Role: ReadOnly, Reason: ReasonMinority}, true
 	default:
 		return Claim{}, false
 	}

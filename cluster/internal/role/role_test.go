@@ -74,6 +74,7 @@ func TestAnswered(t *testing.T) {
 		AnswerChosen:   {Role: Writer, Chosen: true},
 		AnswerReadOnly: {Role: ReadOnly, Reason: ReasonDefault},
 		AnswerStandby:  {Role: ReadOnly, Reason: ReasonRecovery},
+		AnswerMinority: {Role: ReadOnly, Reason: ReasonMinority},
 	} {
 		got, ok := Answered(answer)
 		require.True(t, ok, answer)
@@ -90,7 +91,7 @@ func TestNames(t *testing.T) {
 		require.NotEmpty(t, r.String())
 	}
 	require.Equal(t, "Unknown", Role(99).String())
-	for r := ReasonRecovery; r <= ReasonTimeline; r++ {
+	for r := ReasonRecovery; r <= ReasonMinority; r++ {
 		require.NotEmpty(t, r.String())
 	}
 	require.Empty(t, Reason(99).String()+ReasonNone.String())

@@ -67,10 +67,25 @@ func (n *Node) Identity() (clusterID string, node message.NodeID) {
 // Sequences gives the node's stock of sequence values.
 func (n *Node) Sequences() *sequence.Allocator { return n.sequences }
 
-// Ready is nil when the node can serve: it has followed the log, holds a lease, and
+// Ready is nil when the node can serve all that there is: it can answer reads, and
 // has heard a majority of the members within 250 ms. Otherwise it is 57P03 with the
 // reason in the detail.
 func (n *Node) Ready() error {
+	err := n.Reads()
+	if err == nil && !n.HearsMajority() {
+		err = errNotReady("the node has not heard from a majority of the members for 250 ms")
+	}
+	return err
+}
+
+// HearsMajority reports whether a majority of the members, this node among them, was
+// heard within 250 ms. Without one no commit gets its votes, while reads, which rest
+// on the storage's lease, are as current as any.
+func (n *Node) HearsMajority() bool { return int64(n.now()) < n.facts.majorityUntil.Load() }
+
+// Reads is nil when the node can answer reads: it has followed the log and holds a
+// lease. Otherwise it is 57P03 with the reason in the detail.
+func (n *Node) Reads() error {
 	if err := n.ended(); err != nil {
 		return err
 	}
@@ -82,8 +97,6 @@ func (n *Node) Ready() error {
 		return errNotReady("the node is " + phase(n.facts.phase.Load()).String())
 	case now >= n.facts.leaseUntil.Load():
 		return errNotReady("the node holds no read lease")
-	case now >= n.facts.majorityUntil.Load():
-		return errNotReady("the node has not heard from a majority of the members for 250 ms")
 	}
 	return nil
 }
@@ -117,7 +130,7 @@ func (n *Node) Snapshot(ctx context.Context) (message.LSN, error) {
 		select {
 		case <-gained:
 		case <-timer.C:
-			if err := n.Ready(); err != nil {
+			if err := n.Reads(); err != nil {
 				return 0, err
 			}
 			return 0, errNotReady("the node holds no read lease")

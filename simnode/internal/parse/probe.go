@@ -18,7 +18,7 @@ func probe(text string) ([]ast.Statement, bool) {
 	}
 	name := strings.ToLower(text[len("show "):])
 	switch name {
-	case "simnode.ready", "simnode.cluster_id", "simnode.node_id", "simnode.version":
+	case "simnode.ready", "simnode.role", "simnode.cluster_id", "simnode.node_id", "simnode.version":
 		return []ast.Statement{{Text: text, Kind: ast.KindShow, Node: &ast.Show{Name: name}}}, true
 	}
 	return nil, false

@@ -9,7 +9,7 @@ import (
 // TestProbeIsWhatTheGrammarSays holds the shortcut to the grammar's own answer.
 func TestProbeIsWhatTheGrammarSays(t *testing.T) {
 	for _, text := range []string{
-		"show simnode.ready", "SHOW simnode.ready", "Show SimNode.Cluster_ID", "show simnode.node_id", "show simnode.version",
+		"show simnode.ready", "SHOW simnode.ready", "show simnode.role", "Show SimNode.Cluster_ID", "show simnode.node_id", "show simnode.version",
 	} {
 		short, ok := probe(text)
 		require.True(t, ok, text)

@@ -38,6 +38,7 @@ const (
 	keyTxReadOnly       = "transaction_read_only"
 
 	keyReady       = "simnode.ready"
+	keyRole        = "simnode.role"
 	keyAuthorized  = "session_authorization"
 	serverVersion  = "15.0 (anywriter simnode)"
 	versionNumber  = "150000"
@@ -113,6 +114,7 @@ func fixed(clusterID, nodeID, version string) []definition {
 		{"simnode.cluster_id", clusterID, true, nil, "Shows the simulated cluster that this node belongs to."},
 		{"simnode.node_id", nodeID, true, nil, "Shows the number of this node."},
 		{keyReady, "", false, nil, "Shows whether this node can serve now; an error says why not."},
+		{keyRole, "", false, nil, "Shows what this node takes now; an error says why it takes nothing."},
 		{"simnode.version", version, true, nil, "Shows the simulator's version."},
 		{"wal_level", "replica", false, nil, "Sets the level of information written to the WAL."},
 	}

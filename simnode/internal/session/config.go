@@ -26,8 +26,12 @@ type Node interface {
 	// Commit carries a transaction through the quorum and takes it over: whatever
 	// it answers, the session does not touch tx again.
 	Commit(ctx context.Context, tx *mvcc.Txn) (message.LSN, error)
-	// Ready is nil, or why the node cannot serve now.
+	// Ready is nil, or why the node cannot serve now; Reads is nil, or why it cannot
+	// even answer reads.
 	Ready() error
+	Reads() error
+	// HearsMajority reports whether a commit can get its votes.
+	HearsMajority() bool
 	// Identity says which node of which cluster this is.
 	Identity() (clusterID string, node message.NodeID)
 	// Sequences hands out sequence values and object identifiers.

@@ -153,8 +153,25 @@ func (s *Session) show(name string) (canonical, value string, err error) {
 		return d.name, onOff[s.tx.deferrable], nil
 	case keyReady:
 		return d.name, "on", s.cfg.Node.Ready()
+	case keyRole:
+		return d.name, s.role(), s.cfg.Node.Reads()
 	}
 	return s.settings.get(name)
+}
+
+// role is what a client may give a node that answers reads: all, or no writes, and
+// why not. A driver's probe asks for it, so the words are part of the interface.
+func (s *Session) role() string {
+	switch {
+	case !s.cfg.Node.HearsMajority():
+		return "no majority"
+	case s.cfg.ReadOnly != nil && s.cfg.ReadOnly():
+		return "read-only"
+	case s.settings.cached.readOnly:
+		return "writer, read-only by choice"
+	default:
+		return "writer"
+	}
 }
 
 // showColumns are the columns of SHOW.
@@ -200,7 +217,7 @@ func (s *Session) allSettings() []types.Row {
 	for _, d := range s.settings.defs.sorted() {
 		_, value, err := s.show(d.name)
 		if err != nil {
-			value = "off" // simnode.ready on a node that is not
+			value = "off" // simnode.ready and simnode.role of a node that is not
 		}
 		rows = append(rows, types.Row{d.name, value, d.description})
 	}

@@ -27,7 +27,8 @@ type soloNode struct {
 	units   map[uint32]int64
 	written map[message.Key]message.LSN
 	refuse  error         // the next commit fails with it
-	ready   error         // Snapshot and Ready fail with it
+	ready   error         // Snapshot, Reads and Ready fail with it
+	alone   bool          // it hears no majority
 	stable  func() error  // WaitStable's answer; nil means at once
 	waited  []message.LSN // what WaitStable was asked for
 }
@@ -93,6 +94,14 @@ func (n *soloNode) Ready() error {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	return n.ready
+}
+
+func (n *soloNode) Reads() error { return n.Ready() }
+
+func (n *soloNode) HearsMajority() bool {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return !n.alone
 }
 
 func (n *soloNode) Identity() (string, message.NodeID) { return "cluster-under-test", 1 }

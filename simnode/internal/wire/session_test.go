@@ -259,13 +259,33 @@ func TestNotReady(t *testing.T) {
 	conn := pgxConnect(t, s, "")
 	require.Equal(t, "on", one[string](t, conn, "show simnode.ready"))
 	s.node.set(func(n *soloNode) { n.ready = sqlerr.New("57P03", "the node holds no read lease") })
-	for _, text := range []string{"show simnode.ready", "select 1", "create table t (id int)"} {
+	for _, text := range []string{"show simnode.ready", "show simnode.role", "select 1", "create table t (id int)"} {
 		_, err := conn.Exec(t.Context(), text)
 		requireCode(t, err, "57P03")
 	}
 	require.Equal(t, "1", conn.PgConn().ParameterStatus("simnode.node_id"))
 	require.Equal(t, "cluster-under-test", conn.PgConn().ParameterStatus("simnode.cluster_id"))
 	require.NoError(t, func() error { _, err := conn.Exec(t.Context(), "show timezone"); return err }())
+}
+
+// TestRole: a node says what it takes, in words that a driver's probe knows.
+func TestRole(t *testing.T) {
+	var readOnly atomic.Bool
+	s := serve(t, options{session: session.Config{ReadOnly: readOnly.Load}})
+	conn := pgxConnect(t, s, "")
+	role := func() string { return one[string](t, conn, "show simnode.role") }
+	require.Equal(t, "writer", role())
+	readOnly.Store(true)
+	require.Equal(t, "read-only", role())
+	s.node.set(func(n *soloNode) { n.alone = true })
+	require.Equal(t, "no majority", role())
+	readOnly.Store(false)
+	require.Equal(t, "no majority", role())
+	s.node.set(func(n *soloNode) { n.alone = false })
+	mustExec(t, conn, "set default_transaction_read_only = on")
+	require.Equal(t, "writer, read-only by choice", role())
+	_, err := conn.Exec(t.Context(), "set simnode.role = 'writer'")
+	requireCode(t, err, "55P02")
 }
 
 // TestHooks: a reply is lost before or after the commit point.
