@@ -44,6 +44,7 @@ type Cluster struct {
 
 	view     atomic.Pointer[view]
 	sequence atomic.Uint64 // numbers the operations
+	unserved atomic.Int64  // operations for which no node was found
 	fatal    atomic.Pointer[error]
 
 	settled    atomic.Bool // the first round of probes is over

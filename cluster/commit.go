@@ -152,8 +152,10 @@ func (e *txEnd) ending() (txEnding, error) {
 // endedByRide keeps the result of a COMMIT that travelled with a statement.
 func (s *Session) endedByRide(ctx context.Context, r *Rows) {
 	s.place.leave() // whatever became of it, it is over
+	counters := &r.phys.node.counters
 	if r.committed {
 		s.over = &txEnd{}
+		counters.ended(Committed)
 		return
 	}
 	c := call{inTx: true, commit: true, attempts: 1, sent: true, flight: r.call.flight}
@@ -163,6 +165,7 @@ func (s *Session) endedByRide(ctx context.Context, r *Rows) {
 		c.resolved = true
 	}
 	s.over = &txEnd{err: err}
+	counters.ended(OutcomeOf(err))
 	now := s.cluster.clock.Nanos()
 	c.started = r.call.started
 	s.remember(&c, r.phys.node, now, err)

@@ -36,6 +36,9 @@ func (s *Session) ended(ctx context.Context, r *Rows) {
 	if r.err == nil {
 		s.lease.settle(health.BreakerSuccess)
 		p.node.finished(now, c, true)
+		if r.commits() {
+			p.node.counters.ended(Committed)
+		}
 		p.heard = now
 		s.remember(c, p.node, now, nil)
 		if s.txErr != nil && p.pc.TxStatus() == 'T' {
@@ -63,6 +66,7 @@ func (s *Session) ended(ctx context.Context, r *Rows) {
 			s.lost = errors.Unwrap(final) // how the commit ended is no news of the session
 		}
 	}
+	p.node.counters.ended(OutcomeOf(r.err))
 	if c.riding {
 		s.lostWithRide(r.err)
 	}
@@ -71,6 +75,19 @@ func (s *Session) ended(ctx context.Context, r *Rows) {
 	}
 	s.remember(c, p.node, now, r.err)
 	s.attach(r.err)
+}
+
+// commits reports whether an exchange that went well has ended its work: a
+// statement by itself, or a COMMIT, also one sent as text.
+func (r *Rows) commits() bool {
+	switch c := &r.call; {
+	case c.commit:
+		return true
+	case c.inTx && (c.info.Control != stmtclass.ControlCommit || r.tag.String() == "ROLLBACK"):
+		return false
+	default:
+		return r.phys.pc.TxStatus() == 'I' // not a BEGIN as text
+	}
 }
 
 // traced tells the configuration's tracer how the exchange ended.

@@ -3,6 +3,7 @@ package cluster
 import (
 	"cmp"
 	"context"
+	"errors"
 	"time"
 
 	"github.com/anywriter/anywriter/balancer"
@@ -42,6 +43,9 @@ func (s *Session) ensureLease(ctx context.Context, c *call) error {
 	}
 	l, err := s.cluster.acquire(ctx, want{session: s, call: c, avoid: s.avoid, wish: s.wish}, &s.choice)
 	if err != nil {
+		if errors.Is(err, ErrNoNode) {
+			s.cluster.unserved.Add(1)
+		}
 		return err
 	}
 	s.lease, s.avoid, s.wish = l, balancer.Set{}, wish{}

@@ -11,8 +11,33 @@ import (
 type counters struct {
 	picks, ops, errors, conflicts, retries, cuts atomic.Int64
 
+	outcomes [Committed + 1]atomic.Int64
+
 	// What the commit fence found out about work whose answer was lost here.
 	foundCommitted, foundAborted, stayedUnknown atomic.Int64
+}
+
+// Outcomes counts what was sent to nodes by how it ended, in the words of OutcomeOf.
+type Outcomes struct {
+	// Committed counts autocommit statements, reads among them, and COMMITs that went
+	// well, those included of which only the commit fence knows. Statements inside a
+	// transaction that went well count nowhere: its end decides.
+	Committed int64
+	// NotSent, DefinitelyAborted and CommitSent count errors, those of statements
+	// inside a transaction included. CommitSent, which is unknown, is what is left of
+	// it after the commit fence, if there is one, was asked.
+	NotSent, DefinitelyAborted, CommitSent int64
+}
+
+// ended counts an outcome.
+func (c *counters) ended(o Outcome) { c.outcomes[o].Add(1) }
+
+// ends returns the counts.
+func (c *counters) ends() Outcomes {
+	return Outcomes{
+		Committed: c.outcomes[Committed].Load(), NotSent: c.outcomes[NotSent].Load(),
+		DefinitelyAborted: c.outcomes[DefinitelyAborted].Load(), CommitSent: c.outcomes[CommitSent].Load(),
+	}
 }
 
 // Stats is a snapshot of a cluster.
@@ -22,6 +47,9 @@ type Stats struct {
 	// Queue is the number of operations that wait for a connection because all of
 	// every node that could serve them are in use.
 	Queue int
+	// NoNode counts operations that no node could be found for (ErrNoNode): they were
+	// sent nowhere, so no node's Outcomes have them.
+	NoNode int64
 	// Stalls counts the times that this process itself was found to have stood
 	// still, so that nodes were given more time to answer; LastStall is when that
 	// was last noticed, zero for never. A client that stalls often is short of
@@ -61,6 +89,9 @@ type NodeStats struct {
 	// Picks counts leases, Ops finished statements, of which Errors failed;
 	// Conflicts of those were conflicts and Retries were tried again.
 	Picks, Ops, Errors, Conflicts, Retries int64
+	// Outcomes counts each attempt by itself: what was tried again on another node has
+	// ended on both.
+	Outcomes Outcomes
 	// Opened counts the sockets that were opened, cancel requests included, and Cuts
 	// those that were reset because the node was down.
 	Opened, Cuts int64
@@ -76,7 +107,7 @@ type NodeStats struct {
 func (c *Cluster) Stats() Stats {
 	v := c.monitor.View() // c.view isn't renewed for every figure
 	out := Stats{
-		Leases: c.Leases(), Queue: c.gate.Waiting(), Stalls: int64(v.Stalls), LastStall: v.LastStall,
+		Leases: c.Leases(), Queue: c.gate.Waiting(), NoNode: c.unserved.Load(), Stalls: int64(v.Stalls), LastStall: v.LastStall,
 		Keys: c.keys.Stats(), LearnedRows: c.rows.Len(), Nodes: make([]NodeStats, len(c.nodes)),
 	}
 	for i, n := range c.nodes {
@@ -93,7 +124,8 @@ func (n *Node) stats(r health.Report) NodeStats {
 		Sockets: n.traffic.Count(),
 		Picks:   n.counters.picks.Load(), Ops: n.counters.ops.Load(), Errors: n.counters.errors.Load(),
 		Conflicts: n.counters.conflicts.Load(), Retries: n.counters.retries.Load(),
-		Opened: n.traffic.Opened(), Cuts: n.counters.cuts.Load(),
+		Outcomes: n.counters.ends(),
+		Opened:   n.traffic.Opened(), Cuts: n.counters.cuts.Load(),
 		FoundCommitted: n.counters.foundCommitted.Load(), FoundAborted: n.counters.foundAborted.Load(),
 		StayedUnknown: n.counters.stayedUnknown.Load(),
 		P50:           q[0], P99: q[1],

@@ -175,6 +175,12 @@ func (r *result) withoutMajority(t *testing.T) {
 		ends, reads, slowest, firstWrite.Sub(r.healed))
 	assert.Positive(t, ends[driver.NotSent.String()])
 	assert.LessOrEqual(t, ends[driver.CommitSent.String()], availability.DefaultWorkers, "writes in flight at the fault")
+	unknown := 0
+	for i, n := range r.after.Nodes {
+		unknown += int(n.Outcomes.CommitSent - r.before.Nodes[i].Outcomes.CommitSent)
+	}
+	assert.Equal(t, ends[driver.CommitSent.String()], unknown, "unknown outcomes counted")
+	assert.EqualValues(t, ends[driver.NotSent.String()], r.after.NoNode-r.before.NoNode, "operations without a node counted")
 	assert.Less(t, slowest, 250*time.Millisecond)
 	assert.LessOrEqual(t, firstWrite.Sub(r.healed), time.Second)
 	assert.Less(t, r.record.Longest().Wait(), availability.DefaultDeadline+100*time.Millisecond)
