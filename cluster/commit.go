@@ -56,12 +56,9 @@ func (s *Session) commit(ctx context.Context) error {
 	r.span = r.phys.node.tracer.Query(ctx, r.phys.conn, "commit", nil)
 	ctx = r.span.Context(ctx)
 	s.open = r
-	// In a transaction that has failed the row can't be inserted, and COMMIT rolls
-	// back.
-	if s.cluster.fence.on && s.wrote && !s.readOnly && s.lease.phys.pc.TxStatus() == 'T' {
-		r.err = r.phys.commitFenced(ctx, &r.call)
-	} else {
-		r.err = r.phys.commit(ctx, &r.call)
+	var fenced bool
+	if fenced, r.err = s.commitsFenced(ctx); r.err == nil {
+		r.err = r.phys.commit(ctx, &r.call, fenced)
 	}
 	if errors.Is(r.err, ErrTxAborted) && first != nil {
 		r.err = fmt.Errorf("%w: %w", ErrTxAborted, first)
@@ -77,7 +74,10 @@ func (s *Session) commit(ctx context.Context) error {
 
 // commit sends COMMIT and reads the answer. CommandComplete decides, so a
 // connection that dies after it takes nothing back.
-func (p *physical) commit(ctx context.Context, c *call) error {
+func (p *physical) commit(ctx context.Context, c *call, fenced bool) error {
+	if fenced {
+		return p.commitFenced(ctx, c)
+	}
 	healthy := p.pc.TxStatus() == 'T'
 	p.mark(c)
 	rr := p.pc.ExecParams(ctx, "commit", nil, nil, nil, nil)

@@ -33,6 +33,7 @@ type call struct {
 	riding   bool           // COMMIT has been sent with it
 	fencedTx bool           // COMMIT of its transaction needs the fence's row, whatever it does itself
 	noFence  bool           // its transaction takes no writes, so the row couldn't be inserted
+	shut     bool           // that may be so, and only the server knows
 	fenced   bool           // a row of the fence has been sent with it
 	fenceID  txID           // and its key
 	flight   flight
@@ -130,12 +131,16 @@ func (c *call) class() stmtclass.Info {
 }
 
 // classified notes what the text may do. A text that controls the transaction
-// itself, or copies, can't have a COMMIT behind it, and one that shows a change of
-// data is no read whatever WithReadOnly says.
+// itself, or copies, can't have a COMMIT behind it, nor can one after which nobody
+// knows whether the transaction takes the fence's row. A text that shows a change
+// of data is no read whatever WithReadOnly says.
 func (c *call) classified(info stmtclass.Info) {
 	c.info = info
 	c.readOnly = c.readOnly && !info.Changes
 	c.last = c.last && !info.ControlsTx && !info.Copy
+	if c.last && (c.shut || info.SetsReadOnly) && (c.mayWrite() || c.fencedTx) {
+		c.last = false // whether the fence's row can travel with it must be asked first
+	}
 }
 
 // lookup returns the description of the statement for the three modes that

@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/jackc/pgx/v5/pgconn"
 
@@ -102,6 +103,46 @@ func (p *physical) wantsFence(c *call) bool {
 	}
 }
 
+// mayShut notes whether a statement's transaction may be read-only although Begin
+// was told nothing of it. PostgreSQL reports since version 14 what the session's
+// default is, and whether the server is a standby; inside a transaction statements
+// may have overruled both, so that it must be asked. Outside the default decides, but
+// only if it is the session's own or its role's: that of the server's configuration
+// may have changed, as may the standby, and the report comes with the next answer.
+func (s *Session) mayShut(c *call) {
+	if !s.cluster.fence.on {
+		return
+	}
+	pc := s.lease.phys.pc
+	standard := pc.ParameterStatus("default_transaction_read_only")
+	c.shut = s.modes || standard == "on" || pc.ParameterStatus("in_hot_standby") == "on"
+	if !c.inTx {
+		own := s.modes || s.bound || s.lease.node.role.Load().Chosen
+		c.noFence = own && standard == "on" || s.modes && standard == ""
+	}
+}
+
+// commitsFenced reports whether the fence's row must travel with COMMIT. In a
+// transaction that has failed the row can't be inserted, and COMMIT rolls back. In
+// a read-only one it can't either; if that is possible and Begin was told nothing
+// of it, the server is asked, which costs a round trip. An error means that it gave
+// no answer.
+func (s *Session) commitsFenced(ctx context.Context) (bool, error) {
+	p := s.lease.phys
+	if !s.cluster.fence.on || !s.wrote || s.readOnly || p.pc.TxStatus() != 'T' {
+		return false, nil
+	}
+	c := call{inTx: true}
+	if s.mayShut(&c); !c.shut {
+		return true, nil
+	}
+	answer := p.pc.ExecParams(ctx, "show transaction_read_only", nil, nil, nil, nil).Read()
+	if answer.Err != nil {
+		return false, fmt.Errorf("asking whether the transaction takes the commit fence's row: %w", answer.Err)
+	}
+	return len(answer.Rows) == 1 && string(answer.Rows[0][0]) == "off", nil
+}
+
 // commitFenced sends the fence's row and COMMIT in one flush and reads the
 // answer. A row that is refused makes the server skip COMMIT.
 func (p *physical) commitFenced(ctx context.Context, c *call) error {
@@ -113,7 +154,7 @@ func (p *physical) commitFenced(ctx context.Context, c *call) error {
 	if err := b.Send(ctx); err != nil {
 		return err
 	}
-	err := readCommit(b, c)
+	err := p.readCommit(b, c)
 	// CommandComplete decides: a connection that dies after it takes nothing
 	// back.
 	_ = b.End()
@@ -122,22 +163,38 @@ func (p *physical) commitFenced(ctx context.Context, c *call) error {
 
 // readCommit reads the answers to the fence's row, if one was sent, and to
 // COMMIT.
-func readCommit(b *bundle.Bundle, c *call) error {
-	commands := 1
-	if c.fenced {
-		commands = 2
+func (p *physical) readCommit(b *bundle.Bundle, c *call) error {
+	if err := p.readFence(b, c); err != nil {
+		return err
 	}
-	var tag pgconn.CommandTag
-	for range commands {
-		var err error
-		if tag, err = b.Tag(); err != nil {
-			return err
-		}
+	tag, err := b.Tag()
+	if err != nil {
+		return err
 	}
 	if tag.String() == "ROLLBACK" {
 		return ErrTxAborted
 	}
 	return nil
+}
+
+// readFence reads the answer to the fence's row, if one was sent. An error that is
+// the row's own names it: nobody else knows of it.
+func (p *physical) readFence(b *bundle.Bundle, c *call) error {
+	if !c.fenced {
+		return nil
+	}
+	_, err := b.Tag()
+	facts, pgErr := factsOf(err)
+	switch {
+	case pgErr == nil || facts.Severity != "ERROR":
+		return err
+	case strings.HasPrefix(facts.Code, "40"), strings.HasPrefix(facts.Code, "57"):
+		return err // the transaction's, which met it here
+	case facts.Code == "25006":
+		err = fmt.Errorf("%w; if a function has made the transaction read-only, say so by its ReadOnly option "+
+			"or by SET TRANSACTION READ ONLY as a statement, and it takes no row", err)
+	}
+	return fmt.Errorf("the commit fence's row can't be written to %v: %w", p.node.cluster.fence.table, err)
 }
 
 // checkFence makes sure that a fence on this node decides: the engine is one on

@@ -32,6 +32,7 @@ func (s *Session) ended(ctx context.Context, r *Rows) {
 	now := s.cluster.clock.Nanos()
 	s.noteDirt(p, c)
 	s.wrote = s.wrote || c.sent && c.mayWrite()
+	s.modes = s.modes || c.sent && c.info.SetsReadOnly
 	s.noteEnd(r)
 	if r.err == nil {
 		s.lease.settle(health.BreakerSuccess)
@@ -213,7 +214,7 @@ func (s *Session) judge(ctx context.Context, p *physical, c *call, err error) (s
 // readOnlyByChoice reports whether 25006 may be this session's own doing and
 // not the node's: no other node would take the write either.
 func (s *Session) readOnlyByChoice(n *Node, c *call) bool {
-	return s.inTx && s.readOnly || s.bound || s.dirty || c.info.ControlsTx ||
+	return s.inTx && (s.readOnly || s.modes) || s.bound || s.dirty || c.info.ControlsTx ||
 		s.cluster.config.readsOnly() || n.role.Load().Chosen
 }
 

@@ -1,6 +1,7 @@
 package cluster
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -116,7 +117,7 @@ func (p *prober) roundTrip(ctx context.Context) error {
 // each time: a name may lead to another server meanwhile.
 func (p *prober) examine(ctx context.Context, claim *role.Claim) error {
 	if !p.checked {
-		if err := p.node.checkFence(ctx, p.conn); err != nil {
+		if err := p.examineFence(ctx, claim.Chosen); err != nil {
 			return err
 		}
 		p.checked = true
@@ -130,6 +131,24 @@ func (p *prober) examine(ctx context.Context, claim *role.Claim) error {
 	}
 	claim.Timeline = p.timeline
 	return nil
+}
+
+// examineFence looks at the fence on the prober's connection. Where the client's
+// own sessions begin as read-only, the examination, which writes, doesn't.
+func (p *prober) examineFence(ctx context.Context, readOnly bool) error {
+	if !readOnly || !p.node.cluster.fence.on {
+		return p.node.checkFence(ctx, p.conn)
+	}
+	conn := p.conn
+	if _, err := conn.ExecParams(ctx, "set default_transaction_read_only = off", nil, nil, nil, nil).Close(); err != nil {
+		return err
+	}
+	found := p.node.checkFence(ctx, conn)
+	if _, err := conn.ExecParams(ctx, "reset default_transaction_read_only", nil, nil, nil, nil).Close(); err != nil {
+		p.drop() // the next probe would take it for a session like any other
+		return cmp.Or(found, err)
+	}
+	return found
 }
 
 // connect opens the prober's connection and finds out who answers there.

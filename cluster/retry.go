@@ -202,7 +202,7 @@ func (s *Session) restart(verdict sqlstate.Verdict, node *Node) {
 		s.lease.release(s.dirty)
 		s.lease = lease{}
 	}
-	s.dirty, s.lost, s.txErr, s.txDead = false, nil, nil, false
+	s.dirty, s.modes, s.lost, s.txErr, s.txDead = false, false, nil, nil, false
 	s.begin = s.beginSQL
 	s.toWrite = s.toWrite || verdict.Kind == sqlstate.NotWritable
 	switch verdict.Retry {

@@ -229,10 +229,16 @@ func (r *Rows) finish() {
 // finishBundle reads what travelled behind the statement.
 func (r *Rows) finishBundle() {
 	if r.err == nil && r.call.riding {
-		r.commitErr = readCommit(r.bundle, &r.call)
+		r.commitErr = r.phys.readCommit(r.bundle, &r.call)
 		r.committed = r.commitErr == nil
 	}
-	err := r.bundle.End()
+	var err error
+	if r.err == nil && !r.call.riding {
+		err = r.phys.readFence(r.bundle, &r.call)
+	}
+	if end := r.bundle.End(); err == nil {
+		err = end
+	}
 	switch {
 	case r.committed: // a connection that dies now takes nothing back
 	case r.commitErr != nil && r.phys.pc.IsClosed():

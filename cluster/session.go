@@ -38,6 +38,7 @@ type Session struct {
 	readOnly bool   // it was begun as read-only
 	node     string // WithNode of its Begin
 	wrote    bool   // it may have changed something
+	modes    bool   // a statement may have changed whether transactions are read-only
 	over     *txEnd // its COMMIT has travelled with a statement
 	txErr    error  // its first error
 	txDead   bool   // it failed before it was open: nothing may run until its end
@@ -179,6 +180,7 @@ func (s *Session) attempt(ctx context.Context, r *Rows) error {
 	// The server's word counts: a statement may have ended the transaction.
 	c.inTx = s.begin != "" || r.phys.pc.TxStatus() != 'I'
 	c.first = s.inTx && s.begin != ""
+	s.mayShut(c)
 	c.scope = s.scopeOf(c)
 	s.open = r
 	err := r.phys.send(ctx, r)

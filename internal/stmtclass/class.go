@@ -163,6 +163,11 @@ type Info struct {
 	// Procedural is true if the last command is CALL or DO: outside a transaction
 	// its body may commit, and fail afterwards.
 	Procedural bool
+	// SetsReadOnly is true if the text may make a transaction read-only, or take
+	// that back, so that only the server knows whether it is: SET TRANSACTION READ
+	// ONLY, and everything that has the name of such a setting in it. It is also
+	// true of some texts that do nothing of the kind.
+	SetsReadOnly bool
 	// Changes is true if the text itself shows a change of data: INSERT, UPDATE,
 	// DELETE, MERGE or INTO stands in it, whatever its functions do.
 	Changes bool

@@ -215,6 +215,25 @@ func (c *classifier) routineBlock(kw, before keyword) {
 	}
 }
 
+// setsReadOnly reports whether the command that just ended is one that can set
+// what makes a transaction read-only, in a text that says ONLY somewhere.
+func (c *classifier) setsReadOnly() bool {
+	switch c.cmd.verb {
+	case kwSet, kwReset, kwBegin, kwStart:
+	default:
+		if c.cmd.dirt&DirtSetting == 0 {
+			return false
+		}
+	}
+	const only = "only"
+	for text := c.lex.text; len(text) >= len(only); text = text[1:] {
+		if strings.EqualFold(text[:len(only)], only) {
+			return true
+		}
+	}
+	return false
+}
+
 // level returns the bit of the current parenthesis depth.
 func (c *classifier) level() uint64 {
 	if c.depth >= maxDepth {
@@ -272,6 +291,7 @@ func (c *classifier) endCommand() {
 		c.info.Dirt |= c.cmd.dirt
 		c.info.ControlsTx = c.info.ControlsTx || control != ControlNone
 		c.info.EndsTx = c.info.EndsTx || control == ControlCommit || control == ControlRollback || control == ControlPrepare
+		c.info.SetsReadOnly = c.info.SetsReadOnly || c.setsReadOnly()
 		c.info.Changes = c.info.Changes || c.cmd.changes
 		c.info.Copy = c.info.Copy || c.cmd.verb == kwCopy
 		c.info.DML = c.cmd.verb.dml()

@@ -203,6 +203,28 @@ func TestCommands(t *testing.T) {
 	}
 }
 
+func TestSetsReadOnly(t *testing.T) {
+	for text, want := range map[string]bool{
+		"set transaction read only":                                     true,
+		"SET TRANSACTION ISOLATION LEVEL SERIALIZABLE, READ ONLY":       true,
+		"set session characteristics as transaction read only":          true,
+		"set local transaction_read_only = off":                         true,
+		"set default_transaction_read_only to on":                       true,
+		"reset transaction_read_only":                                   true,
+		"start transaction read only":                                   true,
+		"select set_config('transaction_read_only', 'on', true)":        true,
+		"update pg_settings set setting = 'on' where name like '%only'": true,
+		"select 1; set transaction read only":                           true,
+		"set transaction isolation level serializable":                  false,
+		"set local statement_timeout = 100":                             false,
+		"select set_config('app.user', $1, true)":                       false,
+		"select * from only t":                                          false,
+		"select 'set transaction read only'":                            false,
+	} {
+		assert.Equal(t, want, Classify(text).SetsReadOnly, text)
+	}
+}
+
 func TestControl(t *testing.T) {
 	for sql, want := range map[string]Control{
 		"begin":                              ControlBegin,
