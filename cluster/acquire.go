@@ -74,7 +74,7 @@ func (c *Cluster) acquire(ctx context.Context, wanted want, note *choice) (lease
 		s.request.Key, s.request.Keyed = balancer.KeyOf(h.key), true
 	}
 	if s.hint != "" && c.nodeByAddr(s.hint) == nil {
-		return lease{}, &OpError{Outcome: NotSent, Attempts: 1, Err: fmt.Errorf("WithNode: no node has the address %q", s.hint)}
+		return lease{}, errNoSuchNode(s.hint)
 	}
 	if note != nil {
 		s.request.Trace = &note.trace
@@ -280,7 +280,7 @@ func (s *search) failure(ctx context.Context, err error) error {
 // take gets a connection from this node that was opened at or after since, with
 // the consent of its breaker. The search has turned to the node when it began.
 func (n *Node) take(ctx context.Context, v *view, panicking bool, since time.Time, began int64) (lease, error) {
-	done, ok := n.consent(v.health.Reports[n.index].Breaker, panicking)
+	done, ok := n.consent(reportOf(v.health, n).Breaker, panicking)
 	if !ok {
 		return lease{}, errBreakerOpen
 	}
@@ -293,6 +293,9 @@ func (n *Node) take(ctx context.Context, v *view, panicking bool, since time.Tim
 	owed := lease{node: n, done: done}
 	if errors.Is(err, pool.ErrClosed) {
 		owed.settle(health.BreakerIgnore)
+		if n.standing() == leaving {
+			return lease{}, errLeft
+		}
 		return lease{}, ErrClosed
 	}
 	kind := n.connectFailure(ctx, err)

@@ -16,7 +16,6 @@ import (
 	"github.com/anywriter/anywriter/cluster/internal/hook"
 	"github.com/anywriter/anywriter/cluster/internal/hotrow"
 	"github.com/anywriter/anywriter/cluster/internal/keyqueue"
-	"github.com/anywriter/anywriter/cluster/internal/role"
 	"github.com/anywriter/anywriter/health"
 	"github.com/anywriter/anywriter/internal/retry"
 )
@@ -33,7 +32,6 @@ type Cluster struct {
 	picker   balancer.Picker
 	seed     uint64
 	clock    clock.Clock
-	nodes    []*Node // in the order of the DSN
 	monitor  *health.Monitor
 	gate     *admission.Gate // the slots of the nodes, and the queue for them
 	retrier  retrier
@@ -57,12 +55,12 @@ type Cluster struct {
 	context    context.Context
 	cancel     context.CancelFunc
 
-	publishing sync.Mutex // serialises building and publishing of views
+	changing   chan struct{} // has one element while the set of nodes is being changed
+	publishing sync.Mutex    // guards nodes, and serialises building and publishing of views
+	nodes      []*Node       // those of the DSN in its order, then those that come and go
 
-	identities sync.Mutex // guards known
-	known      []identity // by node
-
-	roles roles
+	identities sync.Mutex // guards what servers said about themselves
+	roles      roles
 }
 
 // firstRoundLimit bounds how long the very first operations wait for all nodes
@@ -89,8 +87,7 @@ func Open(_ context.Context, config Config) (*Cluster, error) {
 	c := &Cluster{
 		config: config, settings: config.Settings, execMode: config.execMode(), mixed: config.mixed(),
 		picker: picker, seed: seed, clock: clock.New(), firstRound: make(chan struct{}), closing: make(chan struct{}),
-		known: make([]identity, len(config.Nodes)),
-		roles: roles{claims: make([]role.Claim, len(config.Nodes)), refused: make([]time.Time, len(config.Nodes))},
+		changing: make(chan struct{}, 1),
 	}
 	if profile, ok := engine.ByName(config.Settings.Engine); ok {
 		c.named = &profile
@@ -126,16 +123,14 @@ func (c *Cluster) start() error {
 	watched := make([]health.Node, 0, len(c.config.Nodes))
 	for i, from := range c.config.Nodes {
 		n := newNode(c, i, from)
+		n.position(c.settings, i)
 		c.nodes = append(c.nodes, n)
-		watched = append(watched, health.Node{
-			Name: n.addr, Probe: n.prober.probe, Cut: n.cut, Allow: n.allow, Forget: n.load.Reset,
-			OnProbe: n.probed, OnLate: n.probed, Held: n.prober.held.Until, Pulse: n.pulse, Breaker: n.breaker,
-		})
+		watched = append(watched, n.watch())
 	}
 	c.monitor = health.NewMonitor(health.Config{
 		Nodes: watched, ProbeInterval: c.settings.ProbeInterval, OnChange: c.changed, Seed: c.seed,
 	})
-	c.gate = admission.New(len(c.nodes), c.settings.MaxConnsPerNode, c.clock.Nanos)
+	c.gate = admission.New(balancer.MaxCandidates, c.settings.MaxConnsPerNode, c.clock.Nanos)
 	c.publish()
 	c.firstTimer = time.AfterFunc(firstRoundLimit, c.settle)
 	c.monitor.Start()
@@ -145,7 +140,7 @@ func (c *Cluster) start() error {
 // changed is called by the monitor when the report on node i has changed.
 func (c *Cluster) changed(v *health.View, i int) {
 	c.publish()
-	if n, r := c.nodes[i], v.Reports[i]; n.reported != r.State {
+	if n, r := c.nodeAt(i), v.Reports[i]; n != nil && n.reported != r.State {
 		n.reported = r.State
 		n.pace(r.State)
 		c.events.state(n, r)
@@ -188,41 +183,42 @@ func (c *Cluster) shutDown() {
 	c.firstTimer.Stop()
 	close(c.closing)
 	overdue := time.AfterFunc(closeGrace, func() {
-		for _, n := range c.nodes {
-			n.traffic.Refuse(ErrClosed)
-			n.traffic.Cut()
+		for _, n := range c.roster() {
+			n.sever()
 		}
 	})
 	defer overdue.Stop()
 	unready := time.AfterFunc(unreadyGrace, func() {
-		for _, n := range c.nodes {
+		for _, n := range c.roster() {
 			n.traffic.CutUnready()
 		}
 	})
 	defer unready.Stop()
 	c.cancel()
 	c.monitor.Close()
-	for _, n := range c.nodes {
-		n.prober.drop()
+	nodes := c.roster()
+	for _, n := range nodes {
+		n.unprobe()
 	}
 	c.background.close()
-	c.closePools()
-	for _, n := range c.nodes { // cancel requests of dials that failed
-		n.traffic.Refuse(ErrClosed)
-		n.traffic.Cut()
+	closePools(nodes)
+	for _, n := range nodes { // cancel requests of dials that failed
+		n.sever()
 	}
 }
 
-func (c *Cluster) closePools() {
+func closePools(nodes []*Node) {
 	var all sync.WaitGroup
-	for _, n := range c.nodes {
+	for _, n := range nodes {
 		all.Go(n.pool.Close) // ends when the node's last lease is given back
 	}
 	all.Wait()
 }
 
 // String names the nodes, without anything that may be secret.
-func (c *Cluster) String() string { return c.config.String() }
+func (c *Cluster) String() string {
+	return describe(addrs(c.members()))
+}
 
 // GoString is String: no form of printing shows a password.
 func (c *Cluster) GoString() string { return c.String() }
@@ -230,19 +226,10 @@ func (c *Cluster) GoString() string { return c.String() }
 // Leases returns how many server connections are in use.
 func (c *Cluster) Leases() int {
 	leases := 0
-	for _, n := range c.nodes {
+	for _, n := range c.all() {
 		leases += n.pool.Stat().Lent
 	}
 	return leases
-}
-
-func (c *Cluster) nodeByAddr(addr string) *Node {
-	for _, n := range c.nodes {
-		if n.addr == addr {
-			return n
-		}
-	}
-	return nil
 }
 
 // tasks are the goroutines that work in the background for a cluster. The zero

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"reflect"
 	"slices"
 	"strings"
 
@@ -88,7 +89,12 @@ func (c Config) String() string {
 	for i, n := range c.Nodes {
 		names[i] = n.Name
 	}
-	return "anywriter configuration of " + strings.Join(names, ", ")
+	return describe(names)
+}
+
+// describe is what is printed of a configuration.
+func describe(nodes []string) string {
+	return "anywriter configuration of " + strings.Join(nodes, ", ")
 }
 
 // GoString is String: no form of printing shows a password.
@@ -216,4 +222,27 @@ func (c *Config) mixed() bool {
 func (c *Config) readsOnly() bool {
 	chosen := c.Nodes[0].Conn.RuntimeParams["default_transaction_read_only"]
 	return chosen != "" && chosen != "off"
+}
+
+// sameButNodes returns an error if more than the nodes differ from the configuration
+// that is in force.
+func (c *Cluster) sameButNodes(next Config) error {
+	was, now := reflect.ValueOf(c.settings), reflect.ValueOf(next.Settings)
+	for i := range was.NumField() {
+		switch name := was.Type().Field(i).Name; name {
+		case "Weights", "Zones":
+		default:
+			if !reflect.DeepEqual(was.Field(i).Interface(), now.Field(i).Interface()) {
+				return fmt.Errorf("anywriter: SetNodes: Settings.%s can't be changed from %v to %v: "+
+					"only nodes, weights and zones can; open another cluster", name, was.Field(i), now.Field(i))
+			}
+		}
+	}
+	if was, now := c.execMode, next.execMode(); was != now {
+		return fmt.Errorf("anywriter: SetNodes: default_query_exec_mode can't be changed from %v to %v", was, now)
+	}
+	if c.config.readsOnly() != next.readsOnly() {
+		return errors.New("anywriter: SetNodes: default_transaction_read_only can't be changed")
+	}
+	return nil
 }

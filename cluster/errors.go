@@ -221,7 +221,7 @@ func (e *NoNodeError) Unwrap() []error {
 // noNode builds the error with one line per node.
 func (c *Cluster) noNode(waited time.Duration, cause error, causes []error) *NoNodeError {
 	e := &NoNodeError{Waited: waited, Cause: cause, causes: append([]error(nil), causes...)}
-	for _, n := range c.nodes {
+	for _, n := range c.members() {
 		e.Nodes = append(e.Nodes, NodeReason{Addr: n.addr, Reason: n.describe()})
 		if denied := n.denied.Load(); denied != nil {
 			e.causes = append(e.causes, *denied)

@@ -24,6 +24,9 @@ type EventListener struct {
 	// RoleChanged: from now on a node may be given something else than before, and
 	// why it takes no writes, if it doesn't.
 	RoleChanged func(node string, to Role, why string)
+	// NodesChanged: SetNodes has added nodes and taken out others. One that is
+	// reached in another way than before is in both lists.
+	NodesChanged func(added, removed []string)
 	// Picked: an operation was given a server connection of node.
 	Picked func(node string)
 	// Retried: a statement that was sent to node will be tried again because of
@@ -100,6 +103,24 @@ func (e *events) role(n *Node, v role.Verdict) {
 			l.RoleChanged(n.addr, v.Role, why)
 		}
 	}
+}
+
+func (e *events) nodes(added, removed []*Node) {
+	in, out := addrs(added), addrs(removed)
+	e.log.Load().Info("anywriter: nodes changed", "added", in, "removed", out)
+	for _, l := range *e.listeners.Load() {
+		if l.NodesChanged != nil {
+			l.NodesChanged(slices.Clone(in), slices.Clone(out))
+		}
+	}
+}
+
+func addrs(nodes []*Node) []string {
+	out := make([]string, len(nodes))
+	for i, n := range nodes {
+		out[i] = n.addr
+	}
+	return out
 }
 
 func (e *events) twins(a, b *Node) {

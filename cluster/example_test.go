@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log"
+	"time"
 
 	"github.com/anywriter/anywriter/cluster"
 	"github.com/anywriter/anywriter/simnode"
@@ -48,4 +49,39 @@ func ExampleRunTx() {
 	// Output:
 	// <nil>
 	// COMMIT: Committed, because the server has confirmed it
+}
+
+// The nodes of a running program are replaced: one is taken out, another comes in.
+func ExampleCluster_SetNodes() {
+	ctx := context.Background()
+	sim, err := simnode.Start(ctx, simnode.Config{Nodes: 4}) // in place of your cluster
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer sim.Close()
+	list := func(a, b, c int) string {
+		return fmt.Sprintf("postgres://postgres@%s,%s,%s/postgres?sslmode=disable",
+			sim.Node(a).Addr(), sim.Node(b).Addr(), sim.Node(c).Addr())
+	}
+	cfg, err := cluster.ParseConfig(list(1, 2, 3))
+	if err != nil {
+		log.Fatal(err)
+	}
+	c, err := cluster.Open(ctx, cfg) // or driver.FromDB(db), if there is a *sql.DB
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer c.Close()
+
+	next, err := cluster.ParseConfig(list(2, 3, 4))
+	if err != nil {
+		log.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(ctx, time.Minute) // how long node 4 may need to be ready
+	defer cancel()
+	fmt.Println(c.SetNodes(ctx, next))
+	fmt.Println(c.Stats().Nodes[2].Addr == sim.Node(4).Addr())
+	// Output:
+	// <nil>
+	// true
 }

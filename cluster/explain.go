@@ -234,7 +234,7 @@ func (s *Session) explain(t *trail) Explanation {
 	if t.info.Class != stmtclass.Unknown {
 		x.Class, x.Why = t.info.Class.String(), t.info.Because(t.sql)
 	}
-	x.Candidates = s.choice.candidates(s.cluster)
+	x.Candidates = s.choice.candidates()
 	if t.node != nil {
 		x.Node, x.Choice = t.node.addr, s.choice.reason(t.searched)
 		if t.searched {

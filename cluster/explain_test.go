@@ -35,6 +35,7 @@ func TestChoice(t *testing.T) {
 		candidates = append(candidates, seen)
 		g.nodes = append(g.nodes, n)
 	}
+	v.nodes = c.nodes
 	reports.Reports[2].Reason = health.ReasonFrozen
 	g.picks = balancer.NewView(candidates)
 	require.True(t, g.picks.Panic(), "two of six are well")
@@ -44,7 +45,7 @@ func TestChoice(t *testing.T) {
 	ch.avoid = ch.avoid.With(1)
 	lines := func() []string {
 		var out []string
-		for _, x := range ch.candidates(c) {
+		for _, x := range ch.candidates() {
 			out = append(out, x.String())
 		}
 		return out
@@ -67,15 +68,15 @@ func TestChoice(t *testing.T) {
 	ch = choice{view: v, group: g, index: 1, failed: balancer.Set{}.With(0), trace: balancer.Trace{Rule: balancer.RuleTurn}}
 	require.Equal(t, "its turn", ch.reason(true))
 	require.Equal(t, []string{"left out, it gave no connection", "", "left out", "left out, its breaker is open"},
-		[]string{ch.candidates(c)[0].Note, ch.candidates(c)[1].Note, ch.candidates(c)[2].Note, ch.candidates(c)[3].Note})
+		[]string{ch.candidates()[0].Note, ch.candidates()[1].Note, ch.candidates()[2].Note, ch.candidates()[3].Note})
 	ch.renewed = true
 	require.Equal(t, "for a new session where the last one had ended", ch.reason(true))
 	ch.hint = "n1:1"
 	require.Equal(t, "asked for by WithNode", ch.reason(true))
-	require.Equal(t, "not asked for by WithNode", ch.candidates(c)[0].Note)
+	require.Equal(t, "not asked for by WithNode", ch.candidates()[0].Note)
 
 	require.Empty(t, (&choice{}).reason(true))
-	require.Nil(t, (&choice{}).candidates(c))
+	require.Nil(t, (&choice{}).candidates())
 }
 
 func TestExplanationString(t *testing.T) {

@@ -85,9 +85,10 @@ func (c *Cluster) CheckFence(ctx context.Context) ([]FenceNode, error) {
 	if !c.fence.on {
 		return nil, errFenceOff
 	}
-	out := make([]FenceNode, len(c.nodes))
+	members := c.members()
+	out := make([]FenceNode, len(members))
 	var all sync.WaitGroup
-	for i, n := range c.nodes {
+	for i, n := range members {
 		all.Go(func() { // ends when the node has answered or the context is over
 			out[i] = FenceNode{Addr: n.addr, Err: n.checkFenceAlone(ctx)}
 			out[i].Engine, out[i].Autocommit = n.profile.Load().String(), n.implicitTx.Load()

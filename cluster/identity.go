@@ -52,13 +52,14 @@ func identify(ctx context.Context, conn *pgconn.PgConn, host string, named *engi
 func (c *Cluster) meet(n *Node, id identity) error {
 	c.identities.Lock()
 	duplicate, stranger := c.compare(n, id)
-	c.known[n.index] = id
+	n.known = id
 	if stranger != nil {
-		c.known[n.index] = identity{} // it says nothing about the cluster
+		n.known = identity{} // it says nothing about the cluster
 	}
+	old := n.duplicateOf.Swap(duplicate)
 	c.identities.Unlock()
 
-	if old := n.duplicateOf.Swap(duplicate); old != duplicate {
+	if old != duplicate {
 		c.events.duplicate(n, duplicate)
 		c.publish()
 	}
@@ -66,7 +67,7 @@ func (c *Cluster) meet(n *Node, id identity) error {
 		return nil
 	}
 	c.events.stranger(n, stranger)
-	if c.sequence.Load() == 0 {
+	if c.sequence.Load() == 0 && n.standing().present() {
 		// Nobody has used the cluster yet: better an error now than writes that
 		// half of the readers never see.
 		var err error = stranger
@@ -79,9 +80,9 @@ func (c *Cluster) meet(n *Node, id identity) error {
 // compare finds the node that n is another name of, or the one that shows that
 // n belongs to another cluster. The caller holds identities.
 func (c *Cluster) compare(n *Node, id identity) (*Node, *IdentityError) {
-	for i, other := range c.known {
-		o := c.nodes[i]
-		if i == n.index || other == (identity{}) {
+	for _, o := range c.all() {
+		other := o.known
+		if o == n || other == (identity{}) || !n.standing().meets(o.standing()) {
 			continue
 		}
 		same := id.node != "" && id.node == other.node && id.cluster == other.cluster && id.engine == other.engine

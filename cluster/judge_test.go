@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"slices"
 	"testing"
 
 	"github.com/jackc/pgx/v5/pgconn"
@@ -129,12 +130,13 @@ func TestOneServer(t *testing.T) {
 }
 
 func TestCompareIdentities(t *testing.T) {
-	c := &Cluster{known: make([]identity, 3)}
+	c := &Cluster{}
 	for i := range 3 {
 		c.nodes = append(c.nodes, &Node{index: i, addr: string(rune('a' + i))})
 	}
+	c.view.Store(&view{nodes: c.nodes})
 	a := identity{"postgres", "x", "1"}
-	c.known[0] = a
+	c.nodes[0].known = a
 	dup, stranger := c.compare(c.nodes[1], a)
 	require.Same(t, c.nodes[0], dup)
 	require.Nil(t, stranger)
@@ -149,6 +151,18 @@ func TestCompareIdentities(t *testing.T) {
 	c.mixed = true
 	_, stranger = c.compare(c.nodes[1], identity{"postgres", "y", "1"})
 	require.Nil(t, stranger)
+	for joined, met := range map[standing][]standing{
+		member: {member, retiring}, joining: {member, joining}, retiring: {member, retiring}, leaving: nil,
+	} {
+		for other := range leaving + 1 {
+			c.nodes[1].place.Store(uint32(joined))
+			c.nodes[0].place.Store(uint32(other))
+			dup, _ = c.compare(c.nodes[1], a)
+			require.Equal(t, slices.Contains(met, other), dup != nil, "%d looks at %d", joined, other)
+		}
+	}
+	c.nodes[0].place.Store(uint32(member))
+	c.nodes[1].place.Store(uint32(member))
 	c.nodes[0].duplicateOf.Store(c.nodes[2])
 	dup, _ = c.compare(c.nodes[1], a)
 	require.Nil(t, dup, "a duplicate isn't anybody's original")

@@ -138,14 +138,19 @@ func (n *Node) acquire(ctx context.Context, since time.Time, began int64) (lease
 }
 
 // await gets a connection that the pool has to open or to wait for, within
-// acquireBound. If the pool dials and the server refuses the credential, that is
-// refreshed and the dial repeated, once.
+// acquireBound.
 func (n *Node) await(ctx context.Context, began int64) (*pool.Conn[*physical], error) {
 	ctx, cancel := context.WithTimeout(ctx, acquireBound)
 	defer cancel()
-	conn, err := n.pool.Acquire(ctx, began)
+	return n.obtain(ctx, began)
+}
+
+// obtain gets a connection that the pool has, opens or waits for. If the server
+// refuses the credential, that is refreshed and the dial repeated, once.
+func (n *Node) obtain(ctx context.Context, now int64) (*pool.Conn[*physical], error) {
+	conn, err := n.pool.Acquire(ctx, now)
 	if n.hooks.MayRefresh(err) {
-		conn, err = n.pool.Acquire(ctx, began)
+		conn, err = n.pool.Acquire(ctx, now)
 	}
 	return conn, err
 }

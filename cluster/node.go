@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -28,6 +29,7 @@ type Node struct {
 	cluster *Cluster
 	index   int
 	addr    string
+	origin  dsn.Node // as it was given
 	config  *pgx.ConnConfig
 	hooks   hook.Dialer
 	pool    *pool.Pool[*physical]
@@ -51,6 +53,15 @@ type Node struct {
 	denied      atomic.Pointer[error]          // why the server turns this client away, if it does
 	duplicateOf atomic.Pointer[Node]           // the node that this one turned out to be
 	role        atomic.Pointer[role.Verdict]   // what may be given to it; never nil
+
+	place   atomic.Uint32 // a standing
+	share   int           // of the operations, by weight; guarded by the cluster's publishing
+	local   bool          // whether it is in the client's zone; the same
+	unwatch sync.Once     // when its probes have ended
+
+	known   identity   // guarded by the cluster's identities
+	claim   role.Claim // what it said of its role last; guarded by the cluster's roles
+	refused time.Time  // when it last refused a write; the same
 }
 
 // maxDials bounds the connections to one node that are being opened at the
@@ -80,13 +91,14 @@ const maxConnect = 2 * time.Minute
 // newNode makes a node and starts its pool, which opens the first min_idle
 // connections.
 func newNode(c *Cluster, index int, from dsn.Node) *Node {
-	n := &Node{cluster: c, index: index, addr: from.Name, reset: c.settings.SessionReset}
+	n := &Node{cluster: c, index: index, addr: from.Name, origin: from, reset: c.settings.SessionReset}
 	unknown := engine.Unknown()
 	n.profile.Store(&unknown)
 	n.role.Store(&role.Verdict{})
 	n.hooks.Hooks = c.hooks
 	n.pulse = health.NewPulse()
 	n.breaker = health.NewBreaker(from.Name)
+	n.origin.Conn = from.Conn.Copy()
 	n.config = from.Conn.Copy()
 	n.config.OnPgError = heard(n.config.OnPgError)
 	n.tracer = trace.New(n.config.Tracer)
@@ -135,6 +147,23 @@ func (n *Node) connect(ctx context.Context) (*physical, error) {
 	return p, nil
 }
 
+// watch is the node as the monitor is told of it.
+func (n *Node) watch() health.Node {
+	return health.Node{
+		Name: n.addr, Probe: n.prober.probe, Cut: n.cut, Allow: n.allow, Forget: n.load.Reset,
+		OnProbe: n.probed, OnLate: n.probed, Held: n.prober.held.Until, Pulse: n.pulse, Breaker: n.breaker,
+	}
+}
+
+// unprobe closes the prober's connection, once no probe is under way any more.
+func (n *Node) unprobe() { n.unwatch.Do(n.prober.drop) }
+
+// sever refuses further dials and resets whatever is still open.
+func (n *Node) sever() {
+	n.traffic.Refuse(ErrClosed)
+	n.traffic.Cut()
+}
+
 // probed is called by the monitor for each answered probe with its round trip,
 // and for each that is late with the silence so far.
 func (n *Node) probed(roundTrip time.Duration) {
@@ -178,7 +207,7 @@ func (n *Node) describe() string {
 	if err := n.denied.Load(); err != nil {
 		return (*err).Error()
 	}
-	report := n.cluster.view.Load().health.Reports[n.index]
+	report := reportOf(n.cluster.view.Load().health, n)
 	s := report.State.String()
 	if report.Reason != health.ReasonNone {
 		s += ": " + report.Reason.String()

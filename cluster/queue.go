@@ -23,7 +23,7 @@ const shedFactor = 2
 // openGate lets the queue go to the nodes of a view. A node takes what it is picked
 // for, whether its slots are free or not.
 func (c *Cluster) openGate(v *view) {
-	classes := make([]admission.Class, len(c.nodes))
+	var classes [balancer.MaxCandidates]admission.Class // by index; what nobody has stays closed
 	for class, groups := range map[admission.Class][]*group{writesClass: v.writes, readsClass: v.reads, hintedClass: v.hinted} {
 		for _, g := range groups {
 			for i, n := range g.nodes {
@@ -33,8 +33,8 @@ func (c *Cluster) openGate(v *view) {
 			}
 		}
 	}
-	for i, open := range classes {
-		c.gate.Open(i, open)
+	for _, n := range v.nodes {
+		c.gate.Open(n.index, classes[n.index])
 	}
 }
 
@@ -78,7 +78,11 @@ func (s *search) queue(ctx context.Context) error {
 	}
 	only := admission.Anywhere
 	if s.hint != "" {
-		only = s.cluster.nodeByAddr(s.hint).index
+		n := s.cluster.nodeByAddr(s.hint)
+		if n == nil {
+			return errNoSuchNode(s.hint)
+		}
+		only = n.index
 	}
 	s.place = s.cluster.gate.Join(s.class(), only)
 	return nil
@@ -96,7 +100,7 @@ func (s *search) granted() <-chan int {
 // returns its index in its group; None if it isn't one for this search any more.
 func (s *search) settleAt(node int) int {
 	s.place = nil
-	i := s.find(s.cluster.nodes[node])
+	i := s.find(s.cluster.nodeAt(node))
 	if i == balancer.None {
 		s.cluster.gate.Leave(node, 0)
 	}

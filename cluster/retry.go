@@ -161,7 +161,7 @@ func (s *Session) mayTryAgain(ctx context.Context, c *call, verdict sqlstate.Ver
 	}
 	if verdict.Kind == sqlstate.NotWritable {
 		// No node is asked twice: what none of them takes is no node's fault.
-		if t.declined++; t.declined >= len(s.cluster.nodes) {
+		if t.declined++; t.declined >= len(s.cluster.members()) {
 			return StopFinal
 		}
 	}

@@ -30,10 +30,8 @@ const refusalHold = 5 * time.Second
 // roles are what the nodes have said of themselves. What follows from it is kept
 // with each node, where operations read it without a lock.
 type roles struct {
-	mu      sync.Mutex   // guards what follows
-	claims  []role.Claim // by node
-	refused []time.Time  // when a node last refused a write
-	twins   bool         // it was reported that two writers can't be told apart
+	mu    sync.Mutex // guards what follows, and the nodes' claims and refusals
+	twins bool       // it was reported that two writers can't be told apart
 }
 
 // change is a node's new role, to be told when no lock is held.
@@ -47,16 +45,16 @@ type change struct {
 func (c *Cluster) claim(n *Node, claim role.Claim, asked time.Time) {
 	r := &c.roles
 	r.mu.Lock()
-	if refused := r.refused[n.index]; !refused.IsZero() {
-		hold := refused
+	if !n.refused.IsZero() {
+		hold := n.refused
 		if !n.profile.Load().Roles {
-			hold = refused.Add(refusalHold)
+			hold = n.refused.Add(refusalHold)
 		}
 		if asked.Before(hold) {
 			r.mu.Unlock()
 			return
 		}
-		r.refused[n.index] = time.Time{}
+		n.refused = time.Time{}
 	}
 	changes, twin := c.judgeRoles(n, claim)
 	r.mu.Unlock()
@@ -75,7 +73,7 @@ func (c *Cluster) refusedWrite(n *Node, now time.Time) {
 		r.mu.Unlock()
 		return // it was known
 	}
-	r.refused[n.index] = now
+	n.refused = now
 	changes, _ := c.judgeRoles(n, role.Claim{Role: role.ReadOnly, Reason: role.ReasonRefused})
 	r.mu.Unlock()
 	c.roleChanged(changes)
@@ -89,19 +87,40 @@ func (c *Cluster) judgeRoles(n *Node, claim role.Claim) (changes []change, twin 
 	if n.duplicateOf.Load() != nil {
 		claim = role.Claim{} // the other name's counts
 	}
-	claims := r.claims
-	claims[n.index] = claim
-	for i, v := range role.Judge(claims) {
-		if old := c.nodes[i].role.Swap(&v); *old != v {
-			changes = append(changes, change{node: c.nodes[i], verdict: v})
-		}
-	}
+	n.claim = claim
+	changes = c.rejudge()
+	claims := c.claimsFor(n)
 	i := role.Rival(claims, n.index)
 	if !r.twins && i >= 0 && claims[i].Timeline == claim.Timeline && claim.Timeline > 0 {
 		r.twins = true
-		twin = c.nodes[i]
+		twin = c.nodeAt(i)
 	}
 	return changes, twin
+}
+
+// rejudge gives every node the role that follows from the claims, and returns
+// whose has changed. The caller holds roles.
+func (c *Cluster) rejudge() (changes []change) {
+	for _, n := range c.all() {
+		v := role.Judge(c.claimsFor(n))[n.index]
+		if old := n.role.Swap(&v); *old != v {
+			changes = append(changes, change{node: n, verdict: v})
+		}
+	}
+	return changes
+}
+
+// claimsFor returns the claims by which the role of a node is judged, by the index
+// of the node that made them. The caller holds roles.
+func (c *Cluster) claimsFor(n *Node) []role.Claim {
+	claims := make([]role.Claim, n.index+1)
+	for _, o := range c.all() {
+		if o == n || n.standing().meets(o.standing()) {
+			claims = append(claims, make([]role.Claim, max(0, o.index+1-len(claims)))...)
+			claims[o.index] = o.claim
+		}
+	}
+	return claims
 }
 
 // roleChanged tells everybody who has another role now: operations first.
@@ -124,7 +143,7 @@ func (c *Cluster) roleChanged(changes []change) {
 func (c *Cluster) rivalled(n *Node) bool {
 	c.roles.mu.Lock()
 	defer c.roles.mu.Unlock()
-	return role.Rival(c.roles.claims, n.index) >= 0
+	return role.Rival(c.claimsFor(n), n.index) >= 0
 }
 
 // takesWrites reports whether the node may be given writes, as far as is known.
@@ -137,8 +156,11 @@ func (n *Node) takesWrites() bool {
 func (n *Node) whyReadOnly() string {
 	v := n.role.Load()
 	if v.Role == role.Superseded {
-		return fmt.Sprintf("it is an old primary on timeline %d; node %s has been promoted to timeline %d",
-			v.Old, n.cluster.nodes[v.By].addr, v.New)
+		by := "another node"
+		if o := n.cluster.nodeAt(v.By); o != nil {
+			by = "node " + o.addr
+		}
+		return fmt.Sprintf("it is an old primary on timeline %d; %s has been promoted to timeline %d", v.Old, by, v.New)
 	}
 	return v.Reason.String()
 }

@@ -61,11 +61,13 @@ type Stats struct {
 	// LearnedRows is the number of statements of which conflict_affinity remembers
 	// the row that they are about.
 	LearnedRows int
-	// Nodes are in the order of the DSN.
+	// Nodes are in the order of the DSN; behind them stand those that are being made
+	// ready by SetNodes, and those that it has taken out and that are still in use.
 	Nodes []NodeStats
 }
 
-// NodeStats is a snapshot of one node. Counters count since Open.
+// NodeStats is a snapshot of one node. Counters count since Open, or since the node
+// was added.
 type NodeStats struct {
 	Addr string
 	// Engine is the kind of server, once it has answered.
@@ -76,8 +78,8 @@ type NodeStats struct {
 	State  health.State
 	Reason health.Reason
 	Since  time.Time
-	// Note says why a node isn't used at all, or for no writes, if so: wrong
-	// credentials, another name of a node in the list, or its role.
+	// Note says why a node isn't used at all, or for no writes, if so: it is being
+	// added or taken out, wrong credentials, another name of a node in the list, or its role.
 	Note string
 	// Breaker is the state of its breaker.
 	Breaker health.BreakerState
@@ -108,10 +110,10 @@ func (c *Cluster) Stats() Stats {
 	v := c.monitor.View() // c.view isn't renewed for every figure
 	out := Stats{
 		Leases: c.Leases(), Queue: c.gate.Waiting(), NoNode: c.unserved.Load(), Stalls: int64(v.Stalls), LastStall: v.LastStall,
-		Keys: c.keys.Stats(), LearnedRows: c.rows.Len(), Nodes: make([]NodeStats, len(c.nodes)),
+		Keys: c.keys.Stats(), LearnedRows: c.rows.Len(),
 	}
-	for i, n := range c.nodes {
-		out.Nodes[i] = n.stats(v.Reports[i])
+	for _, n := range c.all() {
+		out.Nodes = append(out.Nodes, n.stats(reportOf(v, n)))
 	}
 	return out
 }
@@ -130,7 +132,9 @@ func (n *Node) stats(r health.Report) NodeStats {
 		StayedUnknown: n.counters.stayedUnknown.Load(),
 		P50:           q[0], P99: q[1],
 	}
-	if d := n.duplicateOf.Load(); d != nil {
+	if note := n.standing().note(); note != "" {
+		s.Note = note
+	} else if d := n.duplicateOf.Load(); d != nil {
 		s.Note = "same server as " + d.addr
 	} else if err := n.denied.Load(); err != nil {
 		s.Note = (*err).Error()

@@ -1,6 +1,7 @@
 package cluster
 
 import (
+	"fmt"
 	"slices"
 	"time"
 
@@ -14,6 +15,7 @@ import (
 // atomic pointer; whoever waits for news waits for superseded.
 type view struct {
 	health     *health.View
+	nodes      []*Node  // all, members first; what they stand for is theirs
 	writes     []*group // where writes go: those that take them
 	reads      []*group // where reads go: to the first group that has a node for them
 	hinted     []*group // where reads may go that ask for a node
@@ -40,6 +42,46 @@ func (g *group) without(nodes balancer.Set) balancer.Set {
 	return out
 }
 
+// all returns all nodes, members first.
+func (c *Cluster) all() []*Node { return c.view.Load().nodes }
+
+// members returns the nodes of the set, in the order of the DSN.
+func (c *Cluster) members() []*Node { return c.view.Load().members() }
+
+func (v *view) members() []*Node {
+	out := make([]*Node, 0, len(v.nodes))
+	for _, n := range v.nodes {
+		if n.standing().present() {
+			out = append(out, n)
+		}
+	}
+	return out
+}
+
+// nodeAt returns the node with an index, nil if nobody has it.
+func (c *Cluster) nodeAt(index int) *Node {
+	for _, n := range c.all() {
+		if n.index == index {
+			return n
+		}
+	}
+	return nil
+}
+
+// nodeByAddr returns the node of the set with an address, nil if there is none.
+func (c *Cluster) nodeByAddr(addr string) *Node {
+	for _, n := range c.all() {
+		if n.addr == addr && n.standing().present() {
+			return n
+		}
+	}
+	return nil
+}
+
+func errNoSuchNode(addr string) error {
+	return &OpError{Outcome: NotSent, Attempts: 1, Err: fmt.Errorf("WithNode: no node has the address %q", addr)}
+}
+
 // publish builds a view from the monitor's reports and makes it the current
 // one. It may be called from any goroutine.
 func (c *Cluster) publish() {
@@ -57,11 +99,11 @@ func (c *Cluster) publish() {
 }
 
 func (c *Cluster) buildView(reports *health.View) *view {
-	v := &view{health: reports, superseded: make(chan struct{})}
+	v := &view{health: reports, nodes: c.nodes, superseded: make(chan struct{})}
 	var all, writers, readOnly, current []*Node
 	for _, n := range c.nodes {
-		if n.duplicateOf.Load() != nil {
-			continue // one server, one candidate
+		if !n.standing().present() || n.duplicateOf.Load() != nil {
+			continue // not ours, or one server, one candidate
 		}
 		switch r := n.role.Load(); {
 		case r.Role == role.Superseded:
@@ -116,7 +158,7 @@ func (v *view) apart(hinted bool) bool {
 func (c *Cluster) group(nodes []*Node, reports *health.View) *group {
 	candidates := make([]balancer.Candidate, 0, len(nodes))
 	for _, n := range nodes {
-		r := &reports.Reports[n.index]
+		r := reportOf(reports, n)
 		state := balancer.State(r.State)
 		if n.denied.Load() != nil {
 			state = balancer.Unknown
@@ -124,29 +166,24 @@ func (c *Cluster) group(nodes []*Node, reports *health.View) *group {
 		candidates = append(candidates, balancer.Candidate{
 			Name: n.addr, State: state, Weight: r.Weight, Load: &n.load,
 			BreakerOpen: r.Breaker == health.BreakerOpen,
-			Share:       c.share(n.index), Local: c.local(n.index), Limit: int64(c.settings.MaxConnsPerNode),
+			Share:       n.share, Local: n.local, Limit: int64(c.settings.MaxConnsPerNode),
 		})
 	}
 	return &group{nodes: nodes, picks: balancer.NewView(candidates)}
 }
 
-// share is the part of the operations that node i gets by weight.
-func (c *Cluster) share(i int) int {
-	if len(c.settings.Weights) == 0 {
-		return 1
+// reportOf returns what is reported of a node: nothing if it wasn't watched yet.
+func reportOf(reports *health.View, n *Node) health.Report {
+	if n.index >= len(reports.Reports) {
+		return health.Report{Name: n.addr}
 	}
-	return c.settings.Weights[i]
-}
-
-// local reports whether node i is in the client's own zone.
-func (c *Cluster) local(i int) bool {
-	return len(c.settings.Zones) != 0 && c.settings.Zones[i] == c.settings.Zone
+	return reports.Reports[n.index]
 }
 
 // roundComplete reports whether every node has answered or failed once.
 func (c *Cluster) roundComplete(v *view) bool {
-	for i, n := range c.nodes {
-		if v.health.Reports[i].State == health.Unknown && n.duplicateOf.Load() == nil && n.denied.Load() == nil {
+	for _, n := range c.nodes {
+		if reportOf(v.health, n).State == health.Unknown && n.duplicateOf.Load() == nil && n.denied.Load() == nil {
 			return false
 		}
 	}
@@ -194,13 +231,14 @@ func (ch *choice) reason(now bool) string {
 }
 
 // candidates describes all nodes of the cluster as they were then.
-func (ch *choice) candidates(c *Cluster) []Candidate {
+func (ch *choice) candidates() []Candidate {
 	if ch.view == nil {
 		return nil
 	}
-	out := make([]Candidate, len(c.nodes))
-	for i, n := range c.nodes {
-		r := &ch.view.health.Reports[i]
+	members := ch.view.members()
+	out := make([]Candidate, len(members))
+	for i, n := range members {
+		r := reportOf(ch.view.health, n)
 		out[i] = Candidate{Node: n.addr, State: r.State, Reason: r.Reason, Note: ch.outsider(n)}
 		for k, candidate := range ch.group.nodes {
 			if candidate == n {

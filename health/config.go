@@ -71,7 +71,7 @@ type Node struct {
 // Config configures a Monitor. The zero value of each field but Nodes means its
 // default.
 type Config struct {
-	// Nodes are watched from Start to Close.
+	// Nodes are watched from Start to Close, or until they are removed.
 	Nodes []Node
 	// ProbeInterval is the pause between two probes of a healthy node; each
 	// pause is 80 to 100 % of it, so that clients don't probe in step.
@@ -89,12 +89,17 @@ func (c Config) withDefaults() Config {
 	}
 	c.Nodes = append([]Node(nil), c.Nodes...)
 	for i := range c.Nodes {
-		if c.Nodes[i].Pulse == nil {
-			c.Nodes[i].Pulse = NewPulse()
-		}
-		if c.Nodes[i].Held == nil {
-			c.Nodes[i].Held = func() time.Time { return time.Time{} }
-		}
+		c.Nodes[i] = c.Nodes[i].withDefaults()
 	}
 	return c
+}
+
+func (n Node) withDefaults() Node {
+	if n.Pulse == nil {
+		n.Pulse = NewPulse()
+	}
+	if n.Held == nil {
+		n.Held = func() time.Time { return time.Time{} }
+	}
+	return n
 }

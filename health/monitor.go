@@ -14,13 +14,15 @@ type Monitor struct {
 	cfg   Config
 	view  atomic.Pointer[View]
 	inbox chan message
+	asked chan func() // runs on the monitor's goroutine
 	stop  chan struct{}
 
 	start, close sync.Once
+	started      atomic.Bool
 	running      sync.WaitGroup
 
 	// What follows belongs to the monitor's goroutine.
-	nodes   []*watched
+	nodes   []*watched // by index; nil where a node was removed
 	rand    *rand.Rand
 	grace   time.Time // silences are counted from here at the earliest
 	stalls  uint64    // times that this process stood still
@@ -44,6 +46,7 @@ func NewMonitor(cfg Config) *Monitor {
 	m := &Monitor{
 		cfg:   cfg,
 		inbox: make(chan message, queueLength),
+		asked: make(chan func()),
 		stop:  make(chan struct{}),
 		rand:  rand.New(rand.NewPCG(cfg.Seed, 0x9e3779b97f4a7c15)),
 	}
@@ -59,11 +62,20 @@ func NewMonitor(cfg Config) *Monitor {
 // Start begins to probe. Only the first call does anything.
 func (m *Monitor) Start() {
 	m.start.Do(func() {
-		for _, w := range m.nodes {
-			p := &prober{node: w.index, probe: w.node.Probe, held: w.node.Held, start: w.launches}
-			m.running.Go(func() { p.run(m.stop, m.inbox) }) // ends when Close closes m.stop and the probe returns
+		for w := range m.all() {
+			m.launchProber(w)
 		}
 		m.running.Go(m.run) // ends when Close closes m.stop
+		m.started.Store(true)
+	})
+}
+
+func (m *Monitor) launchProber(w *watched) {
+	p := &prober{watched: w, stop: w.removed, start: w.launches}
+	// Ends when Close closes m.stop or Remove w.removed, and the probe returns.
+	m.running.Go(func() {
+		defer close(w.quiet)
+		p.run(m.stop, m.inbox)
 	})
 }
 
@@ -92,7 +104,7 @@ func (m *Monitor) Observe(i int, kind Kind, since time.Time) {
 	case EventProbeFailed, EventProbeOK, EventLate, EventFrozen, EventRampEnd:
 		return
 	}
-	if i < 0 || i >= len(m.nodes) || kind == EventNone {
+	if i < 0 || i >= len(m.View().Reports) || kind == EventNone {
 		return
 	}
 	select {
@@ -114,6 +126,9 @@ func (m *Monitor) run() {
 		case msg := <-m.inbox:
 			m.noticeStall(time.Now())
 			m.handle(msg, time.Now())
+		case f := <-m.asked:
+			m.noticeStall(time.Now())
+			f()
 		case <-timer.C:
 			m.noticeStall(time.Now())
 		}
@@ -129,7 +144,7 @@ func (m *Monitor) run() {
 
 // end releases what the goroutine holds.
 func (m *Monitor) end() {
-	for _, w := range m.nodes {
+	for w := range m.all() {
 		w.giveUp()
 	}
 	close(m.view.Load().superseded)
@@ -150,7 +165,7 @@ func (m *Monitor) noticeStall(now time.Time) {
 // speaks first is no witness against those that come a moment later.
 func (m *Monitor) noticeLife(now time.Time) {
 	newest, usual := m.life, time.Duration(0)
-	for _, w := range m.nodes {
+	for w := range m.all() {
 		newest = later(newest, w.node.Pulse.Last())
 		usual = max(usual, w.detector.SuspectAfter())
 	}
@@ -163,12 +178,15 @@ func (m *Monitor) noticeLife(now time.Time) {
 // handle takes one message.
 func (m *Monitor) handle(msg message, now time.Time) {
 	w := m.nodes[msg.node]
+	if w == nil || msg.probe && msg.from != w {
+		return // of a node that was removed
+	}
 	ev := Event{
 		Kind:      msg.kind,
 		RoundTrip: msg.roundTrip,
 		Probe:     msg.probe,
 		Alive:     w.node.Pulse.Last().After(msg.since),
-		Short:     2*m.serving(w.index) < len(m.nodes),
+		Short:     2*m.serving(w.index) < m.count(),
 		Alone:     m.serving(w.index) == 0,
 	}
 	if msg.probe {
@@ -221,7 +239,7 @@ func (m *Monitor) probeSoon(w *watched, now time.Time) {
 // advance looks at every node: its breaker, its slow start, its silence, and
 // whether a probe is due.
 func (m *Monitor) advance(now time.Time) {
-	for _, w := range m.nodes {
+	for w := range m.all() {
 		m.checkBreaker(w, now)
 		if w.machine.State == Recovering {
 			m.dirty = true // its weight grows
@@ -268,7 +286,7 @@ func (m *Monitor) judge(w *watched, now time.Time) {
 		}
 		return
 	}
-	outlook := Outlook{Nodes: len(m.nodes), OthersServing: m.serving(w.index), OtherAnswered: m.answeredSince(w.index, begun)}
+	outlook := Outlook{Nodes: m.count(), OthersServing: m.serving(w.index), OtherAnswered: m.answeredSince(w.index, begun)}
 	switch Judge(now.Sub(begun), w.detector, outlook) {
 	case Frozen:
 		m.step(w, Event{Kind: EventFrozen}, now)
@@ -287,7 +305,7 @@ func (m *Monitor) judge(w *watched, now time.Time) {
 // serving counts the nodes that are given work, except one.
 func (m *Monitor) serving(except int) int {
 	n := 0
-	for _, w := range m.nodes {
+	for w := range m.all() {
 		if w.index != except && w.machine.State.Serving() {
 			n++
 		}
@@ -297,7 +315,7 @@ func (m *Monitor) serving(except int) int {
 
 // answeredSince reports whether a node, except one, sent anything since.
 func (m *Monitor) answeredSince(except int, since time.Time) bool {
-	for _, w := range m.nodes {
+	for w := range m.all() {
 		if w.index != except && w.node.Pulse.Last().After(since) {
 			return true
 		}
@@ -308,7 +326,7 @@ func (m *Monitor) answeredSince(except int, since time.Time) bool {
 // nextWake returns when the goroutine has something to do.
 func (m *Monitor) nextWake(now time.Time) time.Time {
 	wake := now.Add(heartbeat)
-	for _, w := range m.nodes {
+	for w := range m.all() {
 		at := w.due
 		if w.probing() {
 			begun := w.silentSince(m.grace)
@@ -332,8 +350,8 @@ func (m *Monitor) publish(now time.Time) {
 		Reports: make([]Report, len(m.nodes)), Stalls: m.stalls, LastStall: m.stalled,
 		superseded: make(chan struct{}),
 	}
-	for i, w := range m.nodes {
-		v.Reports[i] = w.report(now)
+	for w := range m.all() {
+		v.Reports[w.index] = w.report(now)
 	}
 	m.view.Store(v)
 	close(old.superseded)
@@ -341,7 +359,10 @@ func (m *Monitor) publish(now time.Time) {
 		return
 	}
 	for i := range v.Reports {
-		a, b := &old.Reports[i], &v.Reports[i]
+		a, b := &Report{}, &v.Reports[i]
+		if i < len(old.Reports) {
+			a = &old.Reports[i]
+		}
 		if a.State != b.State || a.Breaker != b.Breaker || a.Weight != b.Weight {
 			m.cfg.OnChange(v, i)
 		}
@@ -352,6 +373,9 @@ func (m *Monitor) publish(now time.Time) {
 // published: whoever loses a socket finds a View without the node.
 func (m *Monitor) act() {
 	for _, p := range m.pending {
+		if m.nodes[p.node] == nil {
+			continue // it was removed
+		}
 		n := &m.nodes[p.node].node
 		switch {
 		case p.action == ActionCut && n.Cut != nil:

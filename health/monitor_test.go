@@ -93,6 +93,28 @@ func (f *fakeNode) probe(ctx context.Context) error {
 	}
 }
 
+// watch is the node as a monitor is told of it.
+func (f *fakeNode) watch(name string, p *Pulse) Node {
+	return Node{
+		Name: name, Probe: f.probe, Pulse: p,
+		OnLate: func(silence time.Duration) {
+			f.mu.Lock()
+			defer f.mu.Unlock()
+			f.silences = append(f.silences, silence)
+		},
+		Cut: func(Reason) {
+			f.mu.Lock()
+			defer f.mu.Unlock()
+			f.cuts = append(f.cuts, time.Now())
+		},
+		Allow: func() {
+			f.mu.Lock()
+			defer f.mu.Unlock()
+			f.allowed++
+		},
+	}
+}
+
 // rig is a monitor over fake nodes, in virtual time.
 type rig struct {
 	t       *testing.T
@@ -114,24 +136,7 @@ func newRig(t *testing.T, n int) *rig {
 		f := newFakeNode()
 		f.latency = time.Millisecond
 		p := NewPulse()
-		cfg.Nodes = append(cfg.Nodes, Node{
-			Name: string(rune('a' + i)), Probe: f.probe, Pulse: p,
-			OnLate: func(silence time.Duration) {
-				f.mu.Lock()
-				defer f.mu.Unlock()
-				f.silences = append(f.silences, silence)
-			},
-			Cut: func(Reason) {
-				f.mu.Lock()
-				defer f.mu.Unlock()
-				f.cuts = append(f.cuts, time.Now())
-			},
-			Allow: func() {
-				f.mu.Lock()
-				defer f.mu.Unlock()
-				f.allowed++
-			},
-		})
+		cfg.Nodes = append(cfg.Nodes, f.watch(string(rune('a'+i)), p))
 		r.nodes = append(r.nodes, f)
 		r.pulses = append(r.pulses, p)
 	}
@@ -611,4 +616,11 @@ func TestObserveNeverBlocks(t *testing.T) {
 	m.Observe(-1, EventReset, time.Now())
 	m.Observe(9, EventReset, time.Now())
 	assert.Len(t, m.inbox, queueLength)
+}
+
+// probes returns how many probes are under way.
+func (f *fakeNode) probes() int {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.running
 }

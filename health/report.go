@@ -27,9 +27,10 @@ type Report struct {
 // Recovering, and its breaker isn't open.
 func (r Report) Serving() bool { return r.State.Serving() && r.Breaker != BreakerOpen }
 
-// View is an immutable snapshot of all nodes, in the order of Config.Nodes.
+// View is an immutable snapshot of all nodes.
 type View struct {
-	// Reports holds one element per node.
+	// Reports holds one element per node, by its index: the place in Config.Nodes,
+	// or the one that Add was given. That of a removed node is the zero Report.
 	Reports []Report
 	// Stalls counts the times that this process was found to have stood still, so
 	// that silences were counted anew. LastStall is when that was last noticed;

@@ -15,6 +15,8 @@ type watched struct {
 	breaker  BreakerState
 
 	launches chan context.Context
+	removed  chan struct{}      // closed when the node is no longer watched
+	quiet    chan struct{}      // closed when its prober has ended
 	cancel   context.CancelFunc // not nil while a probe is under way
 	lost     bool               // the probe under way was given up
 	sent     time.Time          // when the probe under way was sent
@@ -28,7 +30,10 @@ type watched struct {
 }
 
 func newWatched(i int, n Node) *watched {
-	return &watched{index: i, node: n, launches: make(chan context.Context, 1)}
+	return &watched{
+		index: i, node: n,
+		launches: make(chan context.Context, 1), removed: make(chan struct{}), quiet: make(chan struct{}),
+	}
 }
 
 func (w *watched) probing() bool { return w.cancel != nil }

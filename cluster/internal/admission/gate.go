@@ -20,12 +20,13 @@ const openBurst = 8
 // holdWeight is the weight of a new sample in the mean of how long slots are held.
 const holdWeight = 1.0 / 64
 
-// Gate holds the slots of a fixed number of nodes. Create it with New; its methods
+// Gate holds the slots of nodes, of which there is room for a fixed number. Create it with New; its methods
 // are safe for concurrent use. Nodes are named by their index.
 type Gate struct {
 	capacity int64
 	now      func() int64 // nanoseconds
 	nodes    []slots
+	used     atomic.Int32  // no node from here on has ever been open
 	waiting  atomic.Int64  // the length of the queue
 	hold     atomic.Uint64 // float64: mean seconds that a slot is held; 0 without samples
 
@@ -40,7 +41,7 @@ type slots struct {
 	_    [52]byte
 }
 
-// New returns a gate of nodes that are all closed, with capacity slots each. now
+// New returns a gate with room for so many nodes, which are all closed, with capacity slots each. now
 // counts nanoseconds from any point but 0.
 func New(nodes, capacity int, now func() int64) *Gate {
 	g := &Gate{capacity: int64(capacity), now: now, nodes: make([]slots, nodes)}
@@ -116,6 +117,9 @@ func (g *Gate) noteHold(held time.Duration) {
 // free slots.
 func (g *Gate) Open(node int, classes Class) {
 	g.nodes[node].open.Store(uint32(classes))
+	for used := g.used.Load(); int(used) <= node && !g.used.CompareAndSwap(used, int32(node)+1); {
+		used = g.used.Load()
+	}
 	if classes == 0 || g.waiting.Load() == 0 {
 		return
 	}
@@ -161,7 +165,7 @@ func (g *Gate) Join(class Class, only int) *Waiter {
 	defer g.mu.Unlock()
 	w.place = g.queue.PushBack(w)
 	g.waiting.Add(1)
-	for node := range g.nodes { // slots that became free since the caller looked
+	for node := range int(g.used.Load()) { // slots that became free since the caller looked
 		if w.place != nil && g.nodes[node].free.Load() > 0 {
 			g.grant(node, 1)
 		}
@@ -212,7 +216,7 @@ func (g *Gate) InUse(node int) int { return int(g.capacity - g.nodes[node].free.
 // held; zero as long as nothing is known.
 func (g *Gate) Estimate(class Class) time.Duration {
 	mean, open := math.Float64frombits(g.hold.Load()), int64(0)
-	for i := range g.nodes {
+	for i := range g.used.Load() {
 		if Class(g.nodes[i].open.Load())&class != 0 {
 			open += g.capacity
 		}
