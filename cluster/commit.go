@@ -1,6 +1,7 @@
 package cluster
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -78,25 +79,19 @@ func (p *physical) commit(ctx context.Context, c *call, fenced bool) error {
 	if fenced {
 		return p.commitFenced(ctx, c)
 	}
-	healthy := p.pc.TxStatus() == 'T'
 	p.mark(c)
-	rr := p.pc.ExecParams(ctx, "commit", nil, nil, nil, nil)
-	rr.NextRow() // COMMIT has no rows: this reads as far as CommandComplete
-	answered := !p.pc.IsClosed()
-	tag, err := rr.Close()
-	if err == nil {
-		if tag.String() == "ROLLBACK" {
-			return ErrTxAborted
-		}
+	tag, err := p.command(ctx, "commit")
+	switch tag.String() {
+	case "":
+		return cmp.Or(err, errNoAnswer)
+	case "ROLLBACK":
+		return ErrTxAborted
+	default:
 		return nil
 	}
-	if _, pgErr := factsOf(err); pgErr == nil && answered && healthy && c.flight.answered() {
-		// The connection broke between CommandComplete and ReadyForQuery. A
-		// transaction that hadn't failed can't have been answered ROLLBACK.
-		return nil
-	}
-	return err
 }
+
+var errNoAnswer = errors.New("the server ended the exchange without saying how COMMIT went")
 
 // abortedError reports a transaction whose connection broke before COMMIT was
 // sent: the server rolls it back.

@@ -323,9 +323,15 @@ func (p *physical) mark(c *call) {
 	c.sent = true
 }
 
-// command runs a statement without arguments or rows and returns its tag.
-func (p *physical) command(ctx context.Context, sql string) (pgconn.CommandTag, error) {
-	return p.pc.ExecParams(ctx, sql, nil, nil, nil, nil).Close()
+// command runs BEGIN, COMMIT or ROLLBACK by itself, by the simple protocol, in
+// which it is one message and not five. With an error the tag is that of a command
+// that was complete when the connection broke.
+func (p *physical) command(ctx context.Context, sql string) (tag pgconn.CommandTag, err error) {
+	answers := p.pc.Exec(ctx, sql)
+	if answers.NextResult() {
+		tag, _ = answers.ResultReader().Close() // repeats the error, if any
+	}
+	return tag, answers.Close()
 }
 
 // rollback sends ROLLBACK by itself.

@@ -112,17 +112,17 @@ func (p *physical) gone(now int64) bool {
 	}
 }
 
-// flight marks where the byte counters of a connection stood before a
-// statement was sent.
+// flight marks where the byte counter of a connection stood before a statement
+// was sent.
 type flight struct {
-	sock           *socket.Conn
-	sent, received int64
+	sock *socket.Conn
+	sent int64
 }
 
 func (p *physical) takeOff() flight {
 	f := flight{sock: p.sock}
 	if f.sock != nil {
-		f.sent, f.received = f.sock.Sent(), f.sock.Received()
+		f.sent = f.sock.Sent()
 	}
 	return f
 }
@@ -130,9 +130,6 @@ func (p *physical) takeOff() flight {
 // flushed reports whether any byte left the process since the takeoff. Without
 // a socket to ask it assumes so.
 func (f flight) flushed() bool { return f.sock == nil || f.sock.Sent() != f.sent }
-
-// answered reports whether any byte came back since the takeoff.
-func (f flight) answered() bool { return f.sock != nil && f.sock.Received() != f.received }
 
 // describe returns the prepared statement for a text, preparing it if the
 // connection hasn't got it. With begin set, BEGIN travels in the same flush.

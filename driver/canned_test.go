@@ -24,7 +24,10 @@ type canned struct {
 	clusterID, nodeID string
 	// end, if set, is asked before each statement is carried out; its answer, if
 	// any, is the SQLSTATE with which the session is ended instead.
-	end     func(sql string) string
+	end func(sql string) string
+	// commit, if set, is what COMMIT is answered with. If ReadyForQuery isn't the
+	// last message, the session ends there.
+	commit  []pgproto3.BackendMessage
 	running sync.WaitGroup
 }
 
@@ -57,7 +60,7 @@ func (s *canned) serve(conn net.Conn) {
 		return
 	}
 	session := cannedSession{
-		b: b, kill: s.end, texts: map[string]string{}, statements: map[string]bool{}, params: map[string]int{}, status: 'I',
+		b: b, kill: s.end, commit: s.commit, texts: map[string]string{}, statements: map[string]bool{}, params: map[string]int{}, status: 'I',
 	}
 	for {
 		m, err := b.Receive()
@@ -70,6 +73,7 @@ func (s *canned) serve(conn net.Conn) {
 type cannedSession struct {
 	b          *pgproto3.Backend
 	kill       func(string) string
+	commit     []pgproto3.BackendMessage
 	sql        string            // of the portal
 	texts      map[string]string // name → text
 	statements map[string]bool   // name → returns rows
@@ -117,6 +121,9 @@ func (s *cannedSession) answer(m pgproto3.FrontendMessage) bool {
 	case *pgproto3.Close:
 		s.b.Send(&pgproto3.CloseComplete{})
 	case *pgproto3.Query:
+		if s.commit != nil && m.String == "commit" {
+			return s.answerCommit()
+		}
 		s.simple(m.String)
 		return s.b.Flush() == nil
 	case *pgproto3.Sync:
@@ -146,6 +153,17 @@ func (s *cannedSession) execute() {
 		s.b.Send(&pgproto3.CommandComplete{CommandTag: []byte("INSERT 0 1")})
 	}
 	s.begin, s.end = false, false
+}
+
+// answerCommit answers COMMIT as it was told to, and reports whether the session
+// goes on.
+func (s *cannedSession) answerCommit() bool {
+	goesOn := false
+	for _, m := range s.commit {
+		_, goesOn = m.(*pgproto3.ReadyForQuery)
+		s.b.Send(m)
+	}
+	return s.b.Flush() == nil && goesOn
 }
 
 func (s *cannedSession) simple(sql string) {

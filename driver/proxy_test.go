@@ -111,7 +111,7 @@ func throughProxy(t testing.TB, dsn, addr string, params ...string) (*sql.DB, *f
 }
 
 // atSync returns a rule that acts at the Sync behind the first message to the
-// server that contains text.
+// server that contains text, or at that message if it is a simple query.
 func atSync(text string, action faultproxy.Action, place faultproxy.Place) faultproxy.Rule {
 	var seen connSet
 	return faultproxy.Rule{
@@ -120,7 +120,7 @@ func atSync(text string, action faultproxy.Action, place faultproxy.Place) fault
 			if bytes.Contains(m.Body(), []byte(text)) {
 				seen.add(m.Conn)
 			}
-			return m.Type == 'S' && seen.has(m.Conn)
+			return (m.Type == 'S' || m.Type == 'Q') && seen.has(m.Conn)
 		},
 	}
 }

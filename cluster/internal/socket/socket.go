@@ -16,26 +16,24 @@ import (
 // which is what the kernel would have said.
 var ErrCut = fmt.Errorf("connection cut because its node was declared down: %w", net.ErrClosed)
 
-// Conn is one tracked network connection to a node. Its counters are the
-// flush record: the bytes that left the process, whatever pgx believes.
+// Conn is one tracked network connection to a node. Its counter is the flush
+// record: the bytes that left the process, whatever pgx believes.
 type Conn struct {
 	net.Conn
 	owner *Set
 	raw   syscall.RawConn // nil where the connection isn't a kernel socket
 	peek  peeker
 
-	sent     atomic.Int64 // bytes written since the dial
-	received atomic.Int64 // bytes read since the dial
-	broken   atomic.Bool  // a write failed: later farewell bytes don't count
-	ready    atomic.Bool  // a session is open on it
-	cutByUs  atomic.Bool
+	sent    atomic.Int64 // bytes written since the dial
+	broken  atomic.Bool  // a write failed: later farewell bytes don't count
+	ready   atomic.Bool  // a session is open on it
+	cutByUs atomic.Bool
 }
 
 // Read reads from the node and notes the proof of life.
 func (c *Conn) Read(b []byte) (int, error) {
 	n, err := c.Conn.Read(b)
 	if n > 0 {
-		c.received.Add(int64(n))
 		c.owner.pulse.Touch()
 	}
 	if err != nil && c.cutByUs.Load() {
@@ -65,9 +63,6 @@ func (c *Conn) Write(b []byte) (int, error) {
 // Sent returns the number of bytes written since the dial, without those after
 // a failed write.
 func (c *Conn) Sent() int64 { return c.sent.Load() }
-
-// Received returns the number of bytes read since the dial.
-func (c *Conn) Received() int64 { return c.received.Load() }
 
 // Cut reports whether this side has ended the connection.
 func (c *Conn) Cut() bool { return c.cutByUs.Load() }
