@@ -194,8 +194,11 @@ func (s *Session) judge(ctx context.Context, p *physical, c *call, err error) (s
 	if out == CommitSent && s.harmless(c) {
 		out = DefinitelyAborted // nothing can have been committed
 	}
-	if out == DefinitelyAborted && pgErr != nil && c.sent && c.commitsInside() && !ofGrammar(pgErr) {
+	if out == DefinitelyAborted && pgErr != nil && c.sent && c.commitsInside() && !c.atOnce(verdict, pgErr) {
 		out = CommitSent // the failing part was undone; what came before may stand
+		if c.info.InSteps {
+			err = fmt.Errorf("%w (the statement runs in several transactions, and what it did in those before stands)", err)
+		}
 	}
 	if verdict.Kind == sqlstate.AbortedTx && s.txErr != nil {
 		err = fmt.Errorf("%w; the first error of the transaction was: %w", err, s.txErr)
@@ -236,6 +239,14 @@ func ofGrammar(e *pgconn.PgError) bool {
 	return e.Code == "42601" && e.Routine == "scanner_yyerror" && e.InternalQuery == "" && e.Where == ""
 }
 
+// atOnce reports whether an error came before anything of the text was carried out.
+// A statement that runs in several transactions is refused at once where it can't
+// write, and inside a transaction; a block can do anything before it meets that.
+func (c *call) atOnce(v sqlstate.Verdict, e *pgconn.PgError) bool {
+	refused := v.Kind == sqlstate.NotWritable || v.Kind == sqlstate.NotReady || e.Code == "25001"
+	return ofGrammar(e) || c.info.InSteps && refused && e.InternalQuery == "" && e.Where == ""
+}
+
 // mayWrite reports whether the statement may change something that the end of its
 // transaction decides. The query of a cursor may, too: it runs with FETCH, or even
 // at COMMIT (WITH HOLD).
@@ -246,7 +257,7 @@ func (c *call) mayWrite() bool {
 // commitsInside reports whether the text may have committed something before the
 // command that failed: several commands with transaction control among them, or
 // a procedure or anonymous block, which may contain COMMIT unless a transaction
-// is open.
+// is open, or a statement that runs in several transactions.
 func (c *call) commitsInside() bool {
 	switch {
 	case c.info.Commands > 1 && c.inTx:
@@ -254,7 +265,7 @@ func (c *call) commitsInside() bool {
 	case c.info.Commands > 1:
 		return c.info.ControlsTx
 	default:
-		return c.info.Procedural && !c.inTx
+		return (c.info.Procedural || c.info.InSteps) && !c.inTx
 	}
 }
 

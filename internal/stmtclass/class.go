@@ -163,6 +163,10 @@ type Info struct {
 	// Procedural is true if the last command is CALL or DO: outside a transaction
 	// its body may commit, and fail afterwards.
 	Procedural bool
+	// InSteps is true if the last command is one that the server carries out in
+	// several transactions of its own, such as VACUUM or CREATE INDEX CONCURRENTLY:
+	// what it had done before it failed stands.
+	InSteps bool
 	// SetsReadOnly is true if the text may make a transaction read-only, or take
 	// that back, so that only the server knows whether it is: SET TRANSACTION READ
 	// ONLY, and everything that has the name of such a setting in it. It is also

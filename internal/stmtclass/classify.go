@@ -295,6 +295,7 @@ func (c *classifier) endCommand() {
 		c.info.Changes = c.info.Changes || c.cmd.changes
 		c.info.Copy = c.info.Copy || c.cmd.verb == kwCopy
 		c.info.DML = c.cmd.verb.dml()
+		c.info.InSteps = class == Write && (c.cmd.verb == kwNone || c.cmd.verb == kwCreate) && inSteps(c.lex.text[c.cmd.first.start:])
 		c.info.Procedural = c.cmd.verb == kwCall || c.cmd.verb == kwDo
 	}
 	c.cmd, c.depth = command{}, 0

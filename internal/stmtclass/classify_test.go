@@ -203,6 +203,41 @@ func TestCommands(t *testing.T) {
 	}
 }
 
+func TestInSteps(t *testing.T) {
+	for text, want := range map[string]bool{
+		"vacuum":                            true,
+		"VACUUM (analyze) t":                true,
+		"analyze":                           true,
+		"cluster":                           true,
+		"reindex (concurrently) table t":    true,
+		"reindex database d":                true,
+		"create index concurrently on t(a)": true,
+		"/* x */ CREATE UNIQUE INDEX CONCURRENTLY if not exists i on t(a);": true,
+		"drop index concurrently i":                                         true,
+		"create database d":                                                 true,
+		"drop database d":                                                   true,
+		"create tablespace s location '/x'":                                 true,
+		"alter database d set tablespace s":                                 true,
+		"create subscription s connection '' publication p":                 true,
+		"alter table only a.t detach partition a.p concurrently":            true,
+		"alter table t detach partition p finalize":                         false,
+		"alter table t rename to \"concurrently\"":                          false,
+		"alter database d set work_mem = '4MB'":                             false,
+		"create index i on t(a)":                                            false,
+		"create table t (concurrent int)":                                   false,
+		"create index \"concurrently\" on t(a)":                             false,
+		"drop index i":                                                      false,
+		"drop table vacuum":                                                 false,
+		"refresh materialized view concurrently v":                          false,
+		"explain analyze select 1":                                          false,
+		"select analyze from vacuum":                                        false,
+		"insert into t values ('vacuum')":                                   false,
+		"create index concurrently on t(a); insert into t values (1)":       false,
+	} {
+		assert.Equal(t, want, Classify(text).InSteps, text)
+	}
+}
+
 func TestSetsReadOnly(t *testing.T) {
 	for text, want := range map[string]bool{
 		"set transaction read only":                                     true,

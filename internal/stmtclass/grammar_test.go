@@ -40,6 +40,9 @@ func check(t *testing.T, sql string) {
 	if info.Malformed {
 		t.Fatalf("%q: malformed, but the grammar takes it", sql)
 	}
+	if len(tree.Stmts) == 1 && stepwise(tree.Stmts[0].Stmt) && !info.InSteps {
+		t.Fatalf("%q: not in steps, but the grammar says %T", sql, tree.Stmts[0].Stmt.Node)
+	}
 	if info.Class != stmtclass.Read {
 		return
 	}
@@ -60,6 +63,27 @@ func check(t *testing.T, sql string) {
 			}
 		}
 	})
+}
+
+// stepwise reports whether a command runs in several transactions.
+func stepwise(n *pgquery.Node) bool {
+	switch s := n.Node.(type) {
+	case *pgquery.Node_VacuumStmt, *pgquery.Node_ReindexStmt, *pgquery.Node_ClusterStmt,
+		*pgquery.Node_CreatedbStmt, *pgquery.Node_DropdbStmt, *pgquery.Node_CreateTableSpaceStmt, *pgquery.Node_DropTableSpaceStmt,
+		*pgquery.Node_CreateSubscriptionStmt, *pgquery.Node_AlterSubscriptionStmt, *pgquery.Node_DropSubscriptionStmt:
+		return true
+	case *pgquery.Node_IndexStmt:
+		return s.IndexStmt.Concurrent
+	case *pgquery.Node_DropStmt:
+		return s.DropStmt.Concurrent
+	case *pgquery.Node_AlterTableStmt:
+		for _, c := range s.AlterTableStmt.Cmds {
+			if c.GetAlterTableCmd().GetDef().GetPartitionCmd().GetConcurrent() {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // callable reports whether a call with this name alone is a Read.
