@@ -215,6 +215,9 @@ func (n *Node) describe() string {
 	if !report.Since.IsZero() {
 		s += fmt.Sprintf(" for %v", time.Since(report.Since).Round(time.Millisecond))
 	}
+	if report.Breaker != health.BreakerClosed && report.Reason != health.ReasonBreaker {
+		s += "; its breaker is " + report.Breaker.String()
+	}
 	if why := n.whyReadOnly(); why != "" {
 		s += "; takes no writes: " + why
 	}

@@ -11,6 +11,7 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/anywriter/anywriter/balancer"
+	"github.com/anywriter/anywriter/health"
 	"github.com/anywriter/anywriter/internal/stmtclass"
 )
 
@@ -195,9 +196,14 @@ func (s *Session) attempt(ctx context.Context, r *Rows) error {
 	}
 	c.answered = s.cluster.clock.Nanos()
 	if !s.used && !c.inTx && c.info.Class != stmtclass.Read && r.multi == nil {
-		return r.readAhead()
+		err = r.readAhead()
+	} else {
+		err = r.preload()
 	}
-	return r.preload()
+	if !r.done {
+		s.lease.settle(health.BreakerSuccess) // rows have come; reading them may take for ever
+	}
+	return err
 }
 
 // Begin opens a transaction. Nothing is sent: BEGIN travels with the first

@@ -53,8 +53,14 @@ const (
 	breakerShare       = 0.5
 	breakerWindow      = 10 * time.Second
 	breakerBucket      = time.Second
-	// breakerTrials operations are let through at once while half-open.
+	// breakerTrials operations are let through at once while half-open, and as many
+	// successes close the breaker.
 	breakerTrials = 3
+	// breakerPatience is how long such an operation may take to show a failure. The
+	// breaker is about nodes that break connections: one on which an operation has
+	// been running for so long works, however long it goes on. Slow and frozen nodes
+	// are the detector's.
+	breakerPatience = 250 * time.Millisecond
 	// breakerOpenFor is how long nothing is let through: four probes.
 	breakerOpenFor = time.Second
 )
@@ -97,12 +103,38 @@ func NewBreaker(name string) *Breaker {
 
 // Allow asks whether one more operation may go to the node. If ok, done must be
 // called exactly once with how it went, at the server's first reply, not at the
-// end of the checkout.
+// end of the checkout. One that is slow to be called while the breaker is half-open
+// counts as a success meanwhile; a failure after that counts as another operation's.
 func (b *Breaker) Allow() (done func(BreakerResult), ok bool) {
 	report, err := b.two.Allow()
 	if err != nil {
 		return nil, false
 	}
+	if b.two.State() != gobreaker.StateHalfOpen {
+		return reporter(report), true
+	}
+	var told atomic.Bool
+	// Ends with the first of the two calls.
+	patience := time.AfterFunc(breakerPatience, func() {
+		if told.CompareAndSwap(false, true) {
+			report(nil)
+		}
+	})
+	return func(r BreakerResult) {
+		patience.Stop()
+		switch {
+		case told.CompareAndSwap(false, true):
+			reporter(report)(r)
+		case r == BreakerFailure:
+			if done, ok := b.Allow(); ok {
+				done(r)
+			}
+		}
+	}, true
+}
+
+// reporter translates a result for gobreaker.
+func reporter(report func(error)) func(BreakerResult) {
 	return func(r BreakerResult) {
 		switch r {
 		case BreakerSuccess:
@@ -112,7 +144,7 @@ func (b *Breaker) Allow() (done func(BreakerResult), ok bool) {
 		default:
 			report(errBreakerIgnore)
 		}
-	}, true
+	}
 }
 
 // State returns the breaker's state, and moves it from open to half-open when

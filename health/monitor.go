@@ -280,7 +280,7 @@ func (m *Monitor) checkBreaker(w *watched, now time.Time) {
 // judge decides about a node whose probe is unanswered.
 func (m *Monitor) judge(w *watched, now time.Time) {
 	begun := w.silentSince(m.grace)
-	if w.machine.State == Down {
+	if w.machine.State == Down && w.machine.cut {
 		if now.Sub(w.begun()) >= downProbeTimeout {
 			w.giveUp()
 		}

@@ -417,6 +417,60 @@ func TestNotReadyNodeLeavesWithoutACut(t *testing.T) {
 // A node that fell several times and answers again waits before it returns. When
 // another node falls silent meanwhile it is let in at once: it is needed, and
 // without it the silent one couldn't be cut off before the ceiling.
+// TestDownNodeThatFallsSilentIsCut: what a node still runs that takes no work is left
+// alone as long as the node speaks.
+func TestDownNodeThatFallsSilentIsCut(t *testing.T) {
+	for name, then := range map[string]struct {
+		mode   mode
+		within time.Duration
+		reason Reason
+	}{
+		"frozen": {frozen, 700 * time.Millisecond, ReasonFrozen},
+		"killed": {killed, 1200 * time.Millisecond, ReasonRefused},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				r := newRig(t, 3)
+				defer r.monitor.Close()
+				r.nodes[1].set(notReady, 0)
+				r.wait(1, Down, 2*time.Second)
+				time.Sleep(20 * time.Second)
+				assert.Zero(t, r.nodes[1].cutCount())
+				r.nodes[1].set(then.mode, 0)
+				began := time.Now()
+				time.Sleep(maxDownInterval + then.within)
+				if assert.Equal(t, 1, r.nodes[1].cutCount()) {
+					assert.LessOrEqual(t, r.nodes[1].cuts[0].Sub(began), maxDownInterval+then.within)
+				}
+				assert.Equal(t, then.reason, r.monitor.View().Reports[1].Reason)
+				time.Sleep(20 * time.Second)
+				assert.Equal(t, 1, r.nodes[1].cutCount(), "once")
+				r.nodes[1].set(healthy, time.Millisecond)
+				r.wait(1, Up, 10*time.Second)
+			})
+		})
+	}
+}
+
+// TestSecondFreezeIsFoundAsSoon: the answers that a node gives when it thaws are no
+// measure of a healthy one.
+func TestSecondFreezeIsFoundAsSoon(t *testing.T) {
+	for _, gap := range []time.Duration{0, 100 * time.Millisecond, time.Second, 4 * time.Second} {
+		synctest.Test(t, func(t *testing.T) {
+			r := newRig(t, 3)
+			defer r.monitor.Close()
+			for range 3 {
+				r.nodes[1].set(frozen, 0)
+				assert.LessOrEqual(t, r.wait(1, Down, 5*time.Second), 700*time.Millisecond+DefaultProbeInterval, "after %v", gap)
+				time.Sleep(900 * time.Millisecond)
+				r.nodes[1].set(healthy, time.Millisecond)
+				r.wait(1, Recovering, 10*time.Second)
+				time.Sleep(gap)
+			}
+		})
+	}
+}
+
 func TestNeededNodeReturnsEarly(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, 3)

@@ -185,6 +185,30 @@ func TestBreaker(t *testing.T) {
 			assert.Equal(t, BreakerClosed, b.State())
 		})
 	})
+	t.Run("slow trials are no failures", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			b := NewBreaker("n")
+			report(t, b, BreakerFailure, breakerConsecutive)
+			time.Sleep(breakerOpenFor + ms)
+			var trials []func(BreakerResult)
+			for range breakerTrials {
+				done, ok := b.Allow()
+				require.True(t, ok)
+				trials = append(trials, done)
+			}
+			trials[0](BreakerSuccess)
+			time.Sleep(breakerPatience - ms)
+			synctest.Wait()
+			assert.Equal(t, BreakerHalfOpen, b.State())
+			time.Sleep(2 * ms)
+			assert.Equal(t, BreakerClosed, b.State())
+			trials[1](BreakerSuccess)
+			report(t, b, BreakerFailure, breakerConsecutive-1)
+			assert.Equal(t, BreakerClosed, b.State())
+			trials[2](BreakerFailure)
+			assert.Equal(t, BreakerOpen, b.State(), "it counts, however late")
+		})
+	})
 	t.Run("concurrent use", func(t *testing.T) {
 		b := NewBreaker("n")
 		var wg sync.WaitGroup

@@ -1,6 +1,9 @@
 package health
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
 const (
 	// refusalWindow: two refusals, or a broken connection and a refusal, within
@@ -46,6 +49,7 @@ type Machine struct {
 	// RampSince is when the node began to recover; zero if it never fell.
 	RampSince time.Time
 
+	cut          bool // while Down: its sockets have been cut since it fell
 	breakerOpen  bool
 	refusals     int
 	lastRefusal  time.Time
@@ -184,12 +188,19 @@ func (m Machine) reentryDelay() time.Duration {
 	return min(firstReentryDelay<<min(m.falls-2, 8), maxReentryDelay)
 }
 
-// fall takes the node down.
+// fall takes the node down. One that is down already, but was left what it still
+// runs because it answered, is cut when that changes.
 func (m Machine) fall(r Reason, now time.Time, also ...Action) (Machine, []Action) {
 	m.answers = 0
+	cuts := slices.Contains(also, ActionCut)
 	if m.State == Down {
-		return m, nil
+		if m.cut || !cuts {
+			return m, nil
+		}
+		m.cut = true
+		return m.to(Down, r, now), []Action{ActionCut}
 	}
+	m.cut = cuts
 	if !m.servingSince.IsZero() && now.Sub(m.servingSince) >= forgiveAfter {
 		m.falls = 0
 	}
@@ -277,7 +288,7 @@ func (m Machine) broke(ev Event, now time.Time) (Machine, []Action) {
 }
 
 // refusesWork handles 57P03. Nothing is cut: what the node still runs may end
-// well.
+// well, as long as it isn't silent.
 func (m Machine) refusesWork(now time.Time) (Machine, []Action) {
 	m.answers = 0
 	m.notReady++

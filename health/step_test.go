@@ -134,7 +134,7 @@ func TestReentryDelayGrowsAndIsForgiven(t *testing.T) {
 // TestStepInvariants feeds random events.
 func TestStepInvariants(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		m, now := Machine{}, start
+		m, now, cut := Machine{}, start, false
 		for range rapid.IntRange(1, 60).Draw(t, "events") {
 			now = now.Add(time.Duration(rapid.IntRange(0, 1500).Draw(t, "gap")) * ms)
 			e := Event{
@@ -157,10 +157,15 @@ func TestStepInvariants(t *testing.T) {
 			if m.State != before.State && !m.Since.Equal(now) {
 				t.Fatal("Since isn't the time of the change")
 			}
+			cut = cut && m.State == Down
 			for _, a := range actions {
-				if a == ActionCut && (m.State != Down || before.State == Down) {
-					t.Fatalf("cut on %v → %v", before.State, m.State)
+				if a == ActionCut && (m.State != Down || cut) {
+					t.Fatalf("cut on %v → %v, cut before: %v", before.State, m.State, cut)
 				}
+				cut = cut || a == ActionCut
+			}
+			if e.Kind == EventFrozen && !cut {
+				t.Fatalf("frozen, and not cut")
 			}
 		}
 	})

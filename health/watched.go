@@ -72,7 +72,9 @@ func (w *watched) finish(msg message, now time.Time) Kind {
 		return kind
 	}
 	w.misses = 0
-	w.detector = w.detector.Observe(msg.roundTrip)
+	if w.machine.State != Down { // what a thawing node takes says nothing about a healthy one
+		w.detector = w.detector.Observe(msg.roundTrip)
+	}
 	w.node.Pulse.Touch()
 	if w.node.OnProbe != nil {
 		w.node.OnProbe(msg.roundTrip)
