@@ -218,7 +218,7 @@ func TestScheduleRefusesDropsOfNothing(t *testing.T) {
 		{Kind: simnode.FaultDropAfter, Node: 1},
 		{Kind: simnode.FaultDropBefore, Node: 1, Commits: -1},
 		{Kind: simnode.FaultKill, Node: 1, Commits: 1},
-		{Kind: simnode.FaultDropAfter + 1, Node: 1},
+		{Kind: simnode.FaultReadOnly + 1, Node: 1},
 	} {
 		_, err := simnode.NewSchedule(sim, []simnode.Fault{f})
 		require.ErrorContains(t, err, "fault 1", "%v", f)

@@ -20,11 +20,12 @@ const (
 	FaultIsolate              // Node.Isolate
 	FaultDropBefore           // Node.DropCommitReply with BeforeCommit
 	FaultDropAfter            // Node.DropCommitReply with AfterCommit
+	FaultReadOnly             // Node.SetReadOnly
 )
 
 // AllFaults gives every kind.
 func AllFaults() []FaultKind {
-	return []FaultKind{FaultKill, FaultFreeze, FaultPartition, FaultIsolate, FaultDropBefore, FaultDropAfter}
+	return []FaultKind{FaultKill, FaultFreeze, FaultPartition, FaultIsolate, FaultDropBefore, FaultDropAfter, FaultReadOnly}
 }
 
 // String gives the kind in one word.
@@ -42,6 +43,8 @@ func (k FaultKind) String() string {
 		return "drop-before"
 	case FaultDropAfter:
 		return "drop-after"
+	case FaultReadOnly:
+		return "read-only"
 	default:
 		return "unknown"
 	}
@@ -134,7 +137,7 @@ func NewSchedule(sim *Sim, faults []Fault) (*Schedule, error) {
 	var last time.Duration
 	for i, f := range faults {
 		switch {
-		case f.Kind == FaultUnknown || f.Kind > FaultDropAfter:
+		case f.Kind == FaultUnknown || f.Kind > FaultReadOnly:
 			return nil, fmt.Errorf("simnode: fault %d has no kind", i+1)
 		case f.Node < 1 || f.Node > len(sim.nodes):
 			return nil, fmt.Errorf("simnode: fault %d is on node %d, the nodes are 1 to %d", i+1, f.Node, len(sim.nodes))
@@ -185,6 +188,8 @@ func (s *Schedule) inject(f Fault) Undo {
 		return node.Freeze()
 	case FaultIsolate:
 		return node.Isolate()
+	case FaultReadOnly:
+		return node.SetReadOnly()
 	case FaultDropBefore, FaultDropAfter:
 		undo, _ := node.DropCommitReply(f.Kind.commitPoint(), f.Commits) // NewSchedule has checked both
 		return undo
