@@ -12,9 +12,12 @@ import (
 
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/stretchr/testify/require"
+	"go.uber.org/goleak"
 
 	"github.com/anywriter/anywriter/internal/sqlstate"
 )
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 func TestChainIsBounded(t *testing.T) {
 	var chain []Attempt

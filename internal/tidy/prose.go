@@ -132,6 +132,31 @@ func Goroutines(files []*File) []Finding {
 	return out
 }
 
+// Leaks finds packages with goroutines, of their own or of their tests, whose tests
+// don't look for those that are left over.
+func Leaks(files []*File) []Finding {
+	starts, tested, looks := map[string]Finding{}, map[string]bool{}, map[string]bool{}
+	for _, f := range files {
+		tested[f.Package] = tested[f.Package] || f.Test
+		looks[f.Package] = looks[f.Package] || f.Test && imports(f, "go.uber.org/goleak")
+		ast.Inspect(f.Syntax, func(n ast.Node) bool {
+			if pos := launch(n); pos.IsValid() {
+				if _, found := starts[f.Package]; !found {
+					starts[f.Package] = f.finding(pos, "leak", "there are goroutines here: look for left-over ones in TestMain (goleak.VerifyTestMain)")
+				}
+			}
+			return true
+		})
+	}
+	var out []Finding
+	for name, finding := range starts {
+		if tested[name] && !looks[name] {
+			out = append(out, finding)
+		}
+	}
+	return out
+}
+
 // launch gives where a node starts a goroutine, or no position.
 func launch(n ast.Node) token.Pos {
 	switch s := n.(type) {

@@ -16,6 +16,7 @@ var checks = map[string]func([]*tidy.File) []tidy.Finding{
 	"docs":       tidy.Docs,
 	"sleeps":     tidy.Sleeps,
 	"goroutines": tidy.Goroutines,
+	"leaks":      tidy.Leaks,
 	"names":      tidy.Names,
 }
 
@@ -54,6 +55,7 @@ func TestPlantedViolations(t *testing.T) {
 		{"sleeps", "p/x_test.go", "package p\nimport \"time\"\nfunc f() { time.Sleep(1) }\n", "nothing sleeps"},
 		{"goroutines", "p/x.go", "package p\nfunc f() {\n\tgo f()\n}\n", "what ends it"},
 		{"goroutines", "p/x.go", "package p\nfunc init() {}\n", "only for sql.Register"},
+		{"leaks", "p/x_test.go", "package p\nfunc f() {\n\tgo f()\n}\n", "left-over ones"},
 		{"names", "p/util/x.go", "package util\n", "named for nothing"},
 	} {
 		file, err := tidy.Parse(c.path, []byte(c.source))

@@ -11,6 +11,8 @@ import (
 	"testing"
 	"time"
 
+	"go.uber.org/goleak"
+
 	"github.com/anywriter/anywriter/sqltest/availability"
 )
 
@@ -98,10 +100,15 @@ func writeReport(path string) error {
 	return os.WriteFile(path, []byte(b.String()), 0o644)
 }
 
-// TestMain writes the report once everything has been measured.
+// TestMain looks for goroutines that are left over, and writes the report once
+// everything has been measured.
 func TestMain(m *testing.M) {
 	flag.Parse()
 	code := m.Run()
+	if err := goleak.Find(); err != nil && code == 0 {
+		fmt.Fprintln(os.Stderr, "goroutines are left over:", err)
+		code = 1
+	}
 	if code == 0 && *write {
 		if err := writeReport("../../docs/fault-matrix.md"); err != nil {
 			fmt.Fprintln(os.Stderr, err)

@@ -8,9 +8,12 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgproto3"
 	"github.com/stretchr/testify/require"
+	"go.uber.org/goleak"
 
 	"github.com/anywriter/anywriter/cluster/internal/bundle"
 )
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // answers are what a server of these tests sends for one Sync; nil ends the
 // connection.

@@ -8,7 +8,11 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/assert"
+
+	"go.uber.org/goleak"
 )
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 func TestRow(t *testing.T) {
 	for detail, want := range map[string]string{

@@ -9,9 +9,12 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+	"go.uber.org/goleak"
 
 	"github.com/anywriter/anywriter/health"
 )
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // pair returns a tracked connection over TCP and the server's end of it.
 func pair(t *testing.T) (*Set, *Conn, net.Conn) {

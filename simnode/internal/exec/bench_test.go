@@ -4,11 +4,14 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+	"go.uber.org/goleak"
 
 	"github.com/anywriter/anywriter/simnode/internal/exec"
 	"github.com/anywriter/anywriter/simnode/internal/mvcc"
 	"github.com/anywriter/anywriter/simnode/internal/types"
 )
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // prepare makes a program of one statement, with the client's environment.
 func (c *client) prepare(t testing.TB, sql string) (*exec.Program, *exec.Env) {

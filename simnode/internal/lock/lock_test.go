@@ -12,7 +12,10 @@ import (
 	"github.com/anywriter/anywriter/simnode/internal/sqlerr"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	"go.uber.org/goleak"
 )
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // acquire runs Acquire in the background; the channel gives its result.
 func acquire(t *testing.T, o *Owner, key string, mode Mode) <-chan error {

@@ -8,7 +8,11 @@ import (
 	"github.com/anywriter/anywriter/simnode/internal/index"
 	"github.com/anywriter/anywriter/simnode/internal/message"
 	"github.com/anywriter/anywriter/simnode/internal/types"
+
+	"go.uber.org/goleak"
 )
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // filled is a store with n rows in the test table.
 func filled(b *testing.B, n int32) (*Store, *catalog.Table) {

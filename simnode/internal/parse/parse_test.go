@@ -12,11 +12,14 @@ import (
 
 	"github.com/cockroachdb/datadriven"
 	"github.com/stretchr/testify/require"
+	"go.uber.org/goleak"
 
 	"github.com/anywriter/anywriter/simnode/internal/ast"
 	"github.com/anywriter/anywriter/simnode/internal/parse"
 	"github.com/anywriter/anywriter/simnode/internal/sqlerr"
 )
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // The scripts hold the trees to the letter. Run with CGO_ENABLED=0 too: both builds
 // of the grammar must give them.

@@ -14,7 +14,10 @@ import (
 	"github.com/anywriter/anywriter/simnode/internal/sqlerr"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	"go.uber.org/goleak"
 )
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // tape is the log's side: it hands out units one after another.
 type tape struct {
