@@ -27,6 +27,11 @@ const (
 	// stallLimit: when the monitor wakes up that much too late, its process
 	// stood still, and silences are counted from now on.
 	stallLimit = 100 * time.Millisecond
+	// lostProbe is when a probe is given up although the process has stood still
+	// again and again meanwhile, so that no silence counts: its dial, or its answer,
+	// may be lost, and another one's may not. Only time in which the process ran
+	// counts.
+	lostProbe = 2 * Ceiling
 	// queueLength bounds the events of the data path that wait for the monitor.
 	// More say nothing new.
 	queueLength = 256

@@ -54,3 +54,35 @@ func TestHeldUp(t *testing.T) {
 		assert.Equal(t, Down, m.View().Reports[0].State)
 	})
 }
+
+// TestLostProbeIsGivenUp: a process that stands still again and again blames nobody
+// for a silence, but a probe whose answer is lost doesn't last for ever. One long stall
+// is no reason to give one up. Clocks jump here, which virtual time can't do.
+func TestLostProbeIsGivenUp(t *testing.T) {
+	for name, c := range map[string]struct{ step, within time.Duration }{
+		"again and again": {300 * time.Millisecond, 10 * time.Second},
+		"once":            {time.Hour, 0},
+	} {
+		m := NewMonitor(Config{Nodes: []Node{{Name: "a"}, {Name: "b"}}})
+		began := time.Now()
+		now, w := began, m.nodes[0]
+		for _, w := range m.nodes {
+			w.machine = Machine{State: Up}
+			w.launch(now)
+		}
+		m.ran = now
+		for m.expects = now.Add(heartbeat); !w.lost && now.Sub(began) < time.Minute; m.expects = now.Add(heartbeat) {
+			now = now.Add(c.step)
+			m.noticeStall(now)
+			m.advance(now)
+		}
+		assert.Equal(t, c.within > 0, w.lost, name)
+		if c.within > 0 {
+			assert.Less(t, now.Sub(began), c.within, name)
+			assert.GreaterOrEqual(t, now.Sub(began), lostProbe, name)
+		}
+		assert.Equal(t, Up, w.machine.State, name)
+		assert.Positive(t, m.stalls, name)
+		m.Close()
+	}
+}

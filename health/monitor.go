@@ -24,11 +24,13 @@ type Monitor struct {
 	// What follows belongs to the monitor's goroutine.
 	nodes   []*watched // by index; nil where a node was removed
 	rand    *rand.Rand
-	grace   time.Time // silences are counted from here at the earliest
-	stalls  uint64    // times that this process stood still
-	stalled time.Time // the end of the last of them
-	expects time.Time // when the goroutine should wake up
-	life    time.Time // the last byte from any node
+	grace   time.Time     // silences are counted from here at the earliest
+	stalls  uint64        // times that this process stood still
+	stalled time.Time     // the end of the last of them
+	expects time.Time     // when the goroutine should wake up
+	ran     time.Time     // when it last did
+	awake   time.Duration // how long this process has run, its stalls left out
+	life    time.Time     // the last byte from any node
 	dirty   bool
 	pending []pendingAction
 }
@@ -117,6 +119,7 @@ func (m *Monitor) Observe(i int, kind Kind, since time.Time) {
 func (m *Monitor) run() {
 	defer m.end()
 	m.expects = time.Now()
+	m.ran = m.expects
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	for {
@@ -153,6 +156,8 @@ func (m *Monitor) end() {
 // noticeStall grants every node a fresh start if this goroutine was late: then
 // the process stood still, and what looks like a silence is our own.
 func (m *Monitor) noticeStall(now time.Time) {
+	m.awake += min(now.Sub(m.ran), heartbeat+stallLimit)
+	m.ran = now
 	if now.Sub(m.expects) > stallLimit {
 		m.grace, m.stalled = now, now
 		m.stalls++
@@ -252,6 +257,7 @@ func (m *Monitor) advance(now time.Time) {
 			m.judge(w, now)
 		case !now.Before(w.due):
 			w.launch(now)
+			w.awake = m.awake
 		}
 		m.probeSoon(w, now)
 	}
@@ -297,7 +303,8 @@ func (m *Monitor) judge(w *watched, now time.Time) {
 		}
 	case Wait:
 	}
-	if now.Sub(later(w.begun(), m.grace)) >= Ceiling {
+	lost := m.awake-w.awake >= lostProbe && now.Sub(w.begun()) >= lostProbe
+	if lost || now.Sub(later(w.begun(), m.grace)) >= Ceiling {
 		w.giveUp() // it lives, but this probe is lost
 	}
 }

@@ -20,6 +20,7 @@ type watched struct {
 	cancel   context.CancelFunc // not nil while a probe is under way
 	lost     bool               // the probe under way was given up
 	sent     time.Time          // when the probe under way was sent
+	awake    time.Duration      // the monitor's, then
 	ended    time.Time          // when the last probe ended
 	due      time.Time          // when the next is due
 	misses   int                // probes without success in a row while Down

@@ -116,6 +116,9 @@ func (d *Dialer) Connect(ctx context.Context, from *pgx.ConnConfig, held *Held) 
 
 func (d *Dialer) connect(ctx context.Context, from *pgx.ConnConfig, held *Held) (*pgconn.PgConn, error) {
 	config := from.Copy()
+	if d.Before == nil {
+		held = nil // nothing is waited for
+	}
 	held.begin()
 	told, err := d.prepare(ctx, config)
 	held.end()
@@ -172,31 +175,33 @@ func RefusedCredential(ctx context.Context) error {
 	return err
 }
 
-// Held is the record of when a dial waited for Before and not for its node. The
-// zero value is ready; a nil one keeps nothing.
-type Held struct{ until atomic.Int64 } // unix nanoseconds; 0: never, -1: now
+// Held is the record of when a dial waited for Before and not for its node. It goes by
+// the monotonic clock: set back, the other one would make a wait that is over last on.
+// The zero value is ready; a nil one keeps nothing.
+type Held struct{ until atomic.Pointer[time.Time] } // nil: never; the zero time: now
 
 func (h *Held) begin() {
 	if h != nil {
-		h.until.Store(-1)
+		h.until.Store(&time.Time{})
 	}
 }
 
 func (h *Held) end() {
 	if h != nil {
-		h.until.Store(time.Now().UnixNano())
+		now := time.Now()
+		h.until.Store(&now)
 	}
 }
 
 // Until returns until when it lasted: the present if it still does, the zero
 // time if there was no such wait.
 func (h *Held) Until() time.Time {
-	switch until := h.until.Load(); until {
-	case 0:
+	switch until := h.until.Load(); {
+	case until == nil:
 		return time.Time{}
-	case -1:
+	case until.IsZero():
 		return time.Now()
 	default:
-		return time.Unix(0, until)
+		return *until
 	}
 }

@@ -198,6 +198,14 @@ func TestIsCredential(t *testing.T) {
 	require.False(t, isCredential(nil))
 }
 
+// Outside the bubble, where there is a monotonic clock.
+func TestHeldIsMonotonic(t *testing.T) {
+	held := &Held{}
+	held.begin()
+	held.end()
+	require.Contains(t, held.Until().String(), " m=", "it goes by the wall clock, which may be set back")
+}
+
 // Held tells until when Before was waited for, while it is and afterwards.
 func TestHeld(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -218,5 +226,11 @@ func TestHeld(t *testing.T) {
 		require.NoError(t, conn.Close(t.Context()))
 		time.Sleep(time.Second)
 		require.Equal(t, time.Second, held.Until().Sub(began))
+
+		held = &Held{}
+		conn, err = (&Dialer{}).Connect(t.Context(), door.config(t), held)
+		require.NoError(t, err)
+		require.NoError(t, conn.Close(t.Context()))
+		require.True(t, held.Until().IsZero(), "without a hook nothing is waited for")
 	})
 }
