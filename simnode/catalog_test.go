@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"testing/synctest"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/stretchr/testify/require"
@@ -59,47 +60,51 @@ func describe(t *testing.T, conn *pgx.Conn, mode pgx.QueryExecMode, schema, tabl
 }
 
 func TestCatalogsOnEveryNode(t *testing.T) {
-	sim := start(t, simnode.Config{InMemory: true, Roles: map[string]string{"bob": "", "alice": ""}})
-	alice, bob := asRole(t, sim, 1, "alice"), asRole(t, sim, 2, "bob")
-	exec(t, alice, "create schema app")
-	exec(t, bob, "create table app.t (note text, id uuid primary key, ok bool not null default true)")
-	want := "app of alice, r t of bob, superuser true: note/25/false/false id/2950/true/false ok/16/true/true key 2"
-	for n := range sim.Nodes() {
-		conn := connect(t, sim, n+1)
-		for _, mode := range []pgx.QueryExecMode{pgx.QueryExecModeCacheStatement, pgx.QueryExecModeExec, pgx.QueryExecModeSimpleProtocol} {
-			require.Equal(t, want, describe(t, conn, mode, "app", "t"), "node %d, %v", n+1, mode)
+	synctest.Test(t, func(t *testing.T) {
+		sim := start(t, simnode.Config{InMemory: true, Roles: map[string]string{"bob": "", "alice": ""}})
+		alice, bob := asRole(t, sim, 1, "alice"), asRole(t, sim, 2, "bob")
+		exec(t, alice, "create schema app")
+		exec(t, bob, "create table app.t (note text, id uuid primary key, ok bool not null default true)")
+		want := "app of alice, r t of bob, superuser true: note/25/false/false id/2950/true/false ok/16/true/true key 2"
+		for n := range sim.Nodes() {
+			conn := connect(t, sim, n+1)
+			for _, mode := range []pgx.QueryExecMode{pgx.QueryExecModeCacheStatement, pgx.QueryExecModeExec, pgx.QueryExecModeSimpleProtocol} {
+				require.Equal(t, want, describe(t, conn, mode, "app", "t"), "node %d, %v", n+1, mode)
+			}
+			require.Equal(t, "16384", value(t, conn, "select oid from pg_roles where rolname = 'alice'"))
+			require.Equal(t, "16385", value(t, conn, "select oid from pg_roles where rolname = 'bob'"))
+			require.Equal(t, "2200", value(t, conn, "select oid from pg_namespace where nspname = 'public'"))
+			require.Equal(t, "pg_database_owner", value(t, conn, "select pg_get_userbyid(nspowner) from pg_namespace where oid = 2200"))
 		}
-		require.Equal(t, "16384", value(t, conn, "select oid from pg_roles where rolname = 'alice'"))
-		require.Equal(t, "16385", value(t, conn, "select oid from pg_roles where rolname = 'bob'"))
-		require.Equal(t, "2200", value(t, conn, "select oid from pg_namespace where nspname = 'public'"))
-		require.Equal(t, "pg_database_owner", value(t, conn, "select pg_get_userbyid(nspowner) from pg_namespace where oid = 2200"))
-	}
-	for _, mode := range []pgx.QueryExecMode{pgx.QueryExecModeCacheStatement, pgx.QueryExecModeExec} {
-		var kind rune
-		var class uint32
-		row := alice.QueryRow(context.Background(), "select relkind, 'app.t'::regclass::oid from pg_class where oid = to_regclass($1)", mode, "app.t")
-		require.NoError(t, row.Scan(&kind, &class), "%v", mode)
-		require.Equal(t, 'r', kind)
-	}
+		for _, mode := range []pgx.QueryExecMode{pgx.QueryExecModeCacheStatement, pgx.QueryExecModeExec} {
+			var kind rune
+			var class uint32
+			row := alice.QueryRow(context.Background(), "select relkind, 'app.t'::regclass::oid from pg_class where oid = to_regclass($1)", mode, "app.t")
+			require.NoError(t, row.Scan(&kind, &class), "%v", mode)
+			require.Equal(t, 'r', kind)
+		}
+	})
 }
 
 // A catalog is read at the statement's snapshot, like any other table.
 func TestCatalogsAreTransactional(t *testing.T) {
-	_, a, b, _ := trio(t, simnode.Config{InMemory: true})
-	seen := func(conn *pgx.Conn) string {
-		t.Helper()
-		return value(t, conn, "select count(*) from pg_class where relname = 'c'") +
-			value(t, conn, "select count(*) from pg_namespace where nspname = 's'") +
-			value(t, conn, "select count(*) from pg_attribute where attname = 'only_here'")
-	}
-	exec(t, b, "begin isolation level repeatable read")
-	require.Equal(t, "000", seen(b))
-	exec(t, a, "begin; create schema s; create table s.c (only_here int)")
-	require.Equal(t, "111", seen(a), "one's own")
-	exec(t, a, "savepoint x; drop table s.c")
-	require.Equal(t, "010", seen(a))
-	exec(t, a, "rollback to x; commit")
-	require.Equal(t, "000", seen(b), "the old snapshot")
-	exec(t, b, "commit")
-	require.Equal(t, "111", seen(b))
+	synctest.Test(t, func(t *testing.T) {
+		_, a, b, _ := trio(t, simnode.Config{InMemory: true})
+		seen := func(conn *pgx.Conn) string {
+			t.Helper()
+			return value(t, conn, "select count(*) from pg_class where relname = 'c'") +
+				value(t, conn, "select count(*) from pg_namespace where nspname = 's'") +
+				value(t, conn, "select count(*) from pg_attribute where attname = 'only_here'")
+		}
+		exec(t, b, "begin isolation level repeatable read")
+		require.Equal(t, "000", seen(b))
+		exec(t, a, "begin; create schema s; create table s.c (only_here int)")
+		require.Equal(t, "111", seen(a), "one's own")
+		exec(t, a, "savepoint x; drop table s.c")
+		require.Equal(t, "010", seen(a))
+		exec(t, a, "rollback to x; commit")
+		require.Equal(t, "000", seen(b), "the old snapshot")
+		exec(t, b, "commit")
+		require.Equal(t, "111", seen(b))
+	})
 }

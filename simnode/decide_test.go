@@ -36,48 +36,50 @@ func uuidOf(n int) (id [16]byte) {
 }
 
 func TestDecisionsInEveryExecMode(t *testing.T) {
-	sim := start(t, simnode.Config{InMemory: true})
-	exec(t, connect(t, sim, 1), decisions)
-	n := 0
-	for _, mode := range []pgx.QueryExecMode{
-		pgx.QueryExecModeCacheStatement, pgx.QueryExecModeCacheDescribe, pgx.QueryExecModeDescribeExec,
-		pgx.QueryExecModeExec, pgx.QueryExecModeSimpleProtocol,
-	} {
-		ctx := context.Background()
-		here, there := connect(t, sim, 1), connect(t, sim, 2)
-		affected := func(conn *pgx.Conn, sql string, id any) int64 {
-			t.Helper()
-			tag, err := conn.Exec(ctx, sql, mode, id)
-			require.NoError(t, err, "%v: %s", mode, sql)
-			return tag.RowsAffected()
-		}
-		aborted := func(conn *pgx.Conn, id any) (yes bool) {
-			t.Helper()
-			require.NoError(t, conn.QueryRow(ctx, askID, mode, id).Scan(&yes), mode)
-			return yes
-		}
-		for _, asText := range []bool{false, true} {
-			ids := make([]any, 2)
-			for i := range ids {
-				n++
-				id := uuidOf(n)
-				if ids[i] = id; asText {
-					ids[i] = fmt.Sprintf("%x-%x-%x-%x-%x", id[:4], id[4:6], id[6:8], id[8:10], id[10:])
-				} else if mode == pgx.QueryExecModeExec || mode == pgx.QueryExecModeSimpleProtocol {
-					ids[i] = fmt.Sprintf("%x", id) // these modes know no types
-				}
+	synctest.Test(t, func(t *testing.T) {
+		sim := start(t, simnode.Config{InMemory: true})
+		exec(t, connect(t, sim, 1), decisions)
+		n := 0
+		for _, mode := range []pgx.QueryExecMode{
+			pgx.QueryExecModeCacheStatement, pgx.QueryExecModeCacheDescribe, pgx.QueryExecModeDescribeExec,
+			pgx.QueryExecModeExec, pgx.QueryExecModeSimpleProtocol,
+		} {
+			ctx := context.Background()
+			here, there := connect(t, sim, 1), connect(t, sim, 2)
+			affected := func(conn *pgx.Conn, sql string, id any) int64 {
+				t.Helper()
+				tag, err := conn.Exec(ctx, sql, mode, id)
+				require.NoError(t, err, "%v: %s", mode, sql)
+				return tag.RowsAffected()
 			}
-			require.EqualValues(t, 1, affected(here, insertID, ids[0]))
-			require.EqualValues(t, 0, affected(there, markID, ids[0]))
-			require.False(t, aborted(there, ids[0]))
-			require.EqualValues(t, 1, affected(there, markID, ids[1]))
-			require.EqualValues(t, 0, affected(here, markID, ids[1]))
-			require.True(t, aborted(here, ids[1]))
-			e := fails(t, here, "23505", insertID, mode, ids[1])
-			require.Equal(t, "t_pkey", e.ConstraintName)
+			aborted := func(conn *pgx.Conn, id any) (yes bool) {
+				t.Helper()
+				require.NoError(t, conn.QueryRow(ctx, askID, mode, id).Scan(&yes), mode)
+				return yes
+			}
+			for _, asText := range []bool{false, true} {
+				ids := make([]any, 2)
+				for i := range ids {
+					n++
+					id := uuidOf(n)
+					if ids[i] = id; asText {
+						ids[i] = fmt.Sprintf("%x-%x-%x-%x-%x", id[:4], id[4:6], id[6:8], id[8:10], id[10:])
+					} else if mode == pgx.QueryExecModeExec || mode == pgx.QueryExecModeSimpleProtocol {
+						ids[i] = fmt.Sprintf("%x", id) // these modes know no types
+					}
+				}
+				require.EqualValues(t, 1, affected(here, insertID, ids[0]))
+				require.EqualValues(t, 0, affected(there, markID, ids[0]))
+				require.False(t, aborted(there, ids[0]))
+				require.EqualValues(t, 1, affected(there, markID, ids[1]))
+				require.EqualValues(t, 0, affected(here, markID, ids[1]))
+				require.True(t, aborted(here, ids[1]))
+				e := fails(t, here, "23505", insertID, mode, ids[1])
+				require.Equal(t, "t_pkey", e.ConstraintName)
+			}
 		}
-	}
-	require.Equal(t, fmt.Sprint(n), value(t, connect(t, sim, 3), "select count(*) from s.t where at is not null"))
+		require.Equal(t, fmt.Sprint(n), value(t, connect(t, sim, 3), "select count(*) from s.t where at is not null"))
+	})
 }
 
 // On one node a mark waits for the transaction that has inserted the id, and then
