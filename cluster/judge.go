@@ -158,6 +158,8 @@ func (s *Session) judge(ctx context.Context, p *physical, c *call, err error) (s
 	facts, pgErr := factsOf(err)
 	facts.Phase, facts.InTx, facts.FirstInTx = sqlstate.PhaseStatement, c.inTx, c.first
 	facts.OwnCancel = ctx.Err() != nil
+	facts.Open = !p.pc.IsClosed() && !p.pc.IsBusy()
+	facts.Raised = pgErr != nil && pgErr.File != "" && pgErr.Routine != ""
 	facts.Dialect = &p.node.profile.Load().Dialect
 	if c.commit {
 		facts.Phase = sqlstate.PhaseCommit

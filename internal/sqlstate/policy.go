@@ -120,9 +120,16 @@ func nodeRows() []row {
 			document: "57P05, 25P03, 25P04: session ended: fresh connection, same node",
 		},
 		{
-			codes: []string{"08P01"}, fatal: onlyError,
+			codes: []string{"08P01"}, fatal: onlyError, when: func(f Facts) bool { return f.Open },
 			verdict:  Verdict{Kind: Unclassified, Effect: Undone},
-			document: "08P01 with severity ERROR: the statement's own error (a wrong number of parameters)",
+			document: "08P01 with severity ERROR in a session that goes on: the statement's own error (a wrong number of parameters)",
+		},
+		{
+			// A connection that is lost answers nothing more; a pooler that has lost
+			// its own may, but names no routine of a server's.
+			codes: []string{"08"}, fatal: onlyError, when: func(f Facts) bool { return f.Raised && f.Open && !f.Dialect.faultInDoubt(f) },
+			verdict:  Verdict{Kind: Unclassified, Effect: Undone},
+			document: "08xxx that a server has raised with severity ERROR and outlived (a function, a foreign server): the statement's own error",
 		},
 		{
 			codes: []string{"", "08", "XXUUU"},

@@ -77,7 +77,14 @@ func TestClassify(t *testing.T) {
 		"EOF at connect":                {Facts{Phase: PhaseConnect}, unreached},
 		"08006 at connect":              {connect("08006"), unreached},
 		"XX000 at connect":              {connect("XX000"), unreached},
-		"08P01, the user's":             {fail("08P01"), users},
+		"08006 of a function":           {Facts{Code: "08006", Severity: "ERROR", Raised: true, Open: true}, users},
+		"08006 before the end":          {Facts{Code: "08006", Severity: "ERROR", Raised: true}, lost},
+		"08006, a pooler's":             {Facts{Code: "08006", Severity: "ERROR", Open: true}, lost},
+		"08006 where faults hide":       {spoken(Facts{Code: "08006", Severity: "ERROR", Raised: true, Open: true}), lost},
+		"08006, fatal":                  {Facts{Code: "08006", Severity: "FATAL", Raised: true, Open: true}, lost},
+		"40003 of a function":           {Facts{Code: "40003", Severity: "ERROR", Raised: true, Open: true}, doubt},
+		"08P01, the user's":             {Facts{Code: "08P01", Severity: "ERROR", Open: true}, users},
+		"08P01, an old pooler's":        {fail("08P01"), lost},
 		"08P01, a pooler's":             {fatal("08P01"), lost},
 		"53300 at connect":              {connect("53300"), Verdict{Kind: NodeFull, Effect: NothingSent, Node: NodeCrowded, Retry: RetryOtherNode, DiscardSession: true}},
 		"53100":                         {fail("53100"), resource},
@@ -131,10 +138,11 @@ func TestEveryRowIsReached(t *testing.T) {
 		for _, severity := range []string{"ERROR", "FATAL"} {
 			for _, phase := range []Phase{PhaseConnect, PhaseStatement, PhaseCommit} {
 				for _, message := range []string{"", "cached plan x", "x (OC000)"} {
-					for bits := range 16 {
+					for bits := range 64 {
 						f := Facts{
 							Code: code, Severity: severity, Phase: phase, Message: message,
 							InTx: bits&1 != 0, FirstInTx: bits&2 != 0, OwnCancel: bits&4 != 0,
+							Open: bits&16 != 0, Raised: bits&32 != 0,
 						}
 						if bits&8 != 0 {
 							f.Dialect = dsqlLike

@@ -51,6 +51,11 @@ type Facts struct {
 	// FirstInTx is true for the first statement of an explicit transaction:
 	// nothing is lost by starting it again.
 	FirstInTx bool
+	// Open is true if the session was ready for the next statement after the error.
+	Open bool
+	// Raised is true if the error bears the marks of a database server's own code:
+	// the source file and routine that raised it, which poolers leave out.
+	Raised bool
 	// OwnCancel is true if our own cancel request (a cancelled context) may
 	// have caused the error.
 	OwnCancel bool
