@@ -302,13 +302,16 @@ func IsRetryable(err error) bool {
 	var none *NoNodeError
 	var gaveUp *RetryError
 	over := errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded)
+	if errors.As(err, &none) {
+		over = none.Cause != nil // the nodes' own time may have been over
+	}
 	switch {
 	case err == nil, errors.As(err, &unknown), errors.As(err, &gaveUp) && gaveUp.Stop == StopContext:
 		return false
 	case errors.As(err, &op):
 		return !over && op.Outcome.SafeToRepeat() && op.verdict.Retry != sqlstate.RetryNever
-	case errors.As(err, &none):
-		return none.Cause == nil // the nodes' own time may have been over
+	case none != nil:
+		return !over
 	default:
 		return !over && errors.Is(err, ErrSessionLost)
 	}

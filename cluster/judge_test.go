@@ -37,6 +37,8 @@ func TestOutcomeOf(t *testing.T) {
 		{fmt.Errorf("closure: %w", &NoNodeError{}), NotSent, true},
 		{&OpError{Outcome: Committed, Err: &NoNodeError{}}, Committed, false},
 		{abortedError(&NoNodeError{}, nil), DefinitelyAborted, true},
+		{abortedError(&NoNodeError{causes: []error{context.DeadlineExceeded}}, nil), DefinitelyAborted, true},
+		{abortedError(&NoNodeError{Cause: context.DeadlineExceeded}, nil), DefinitelyAborted, false},
 		{&RetryError{Attempts: 2, Stop: StopElapsed, Err: &NoNodeError{}}, NotSent, true},
 		{&RetryError{Attempts: 2, Stop: StopContext, Err: &NoNodeError{}, Cause: context.Canceled}, NotSent, false},
 		{&RetryError{Attempts: 1, Stop: StopSession, Err: aborted, Cause: ErrSessionLost}, DefinitelyAborted, true},
