@@ -259,7 +259,7 @@ func (l *loop) learn(ctx context.Context, err error) {
 	if row == "" || row == l.learnedRow() || hintsOf(ctx).key != "" {
 		return
 	}
-	l.turn.Swap(nil).Leave()
+	l.leaveKey()
 	l.row.Store(&row)
 }
 
@@ -271,8 +271,9 @@ func (l *loop) learnedRow() string {
 	return *l.row.Load()
 }
 
-// leaveKey gives up the turn, if there is one.
-func (l *loop) leaveKey() { l.turn.Load().Leave() }
+// leaveKey gives up the turn, if there is one. Whoever keeps the context of the work
+// beyond its end has none any more.
+func (l *loop) leaveKey() { l.turn.Swap(nil).Leave() }
 
 // placed reports whether the work, or what it is a part of, has its turn on a key.
 func (l *loop) placed() bool {

@@ -4,6 +4,7 @@ import (
 	"container/list"
 	"context"
 	"hash/maphash"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -35,9 +36,10 @@ type shard struct {
 
 // line is the queue of one key. The shard's lock guards it.
 type line struct {
-	queue list.List     // of *Turn: who waits, the oldest first
-	since time.Time     // when the one that works now began
-	hold  time.Duration // how long each works, a moving average; 0: nobody has finished yet
+	queue  list.List                // of *Turn: who waits, the oldest first
+	since  time.Time                // when the one that works now began
+	worked [remembered]time.Duration // how long each of the last worked; a ring
+	count  int                      // how many have worked
 }
 
 // New returns an empty set of queues. In each at most limit operations wait,
@@ -179,24 +181,37 @@ func (t *Turn) leave(worked bool) bool {
 	return true
 }
 
-// smoothing is the weight of the past in the moving average of how long an
-// operation works: 7/8, as for TCP's round-trip time (RFC 6298, section 2). One
-// that took far longer than the others is forgotten after about twenty.
-const smoothing = 8
+// remembered is how many of the last that worked are looked at: a few turns after
+// a key has become faster the estimate says so.
+const remembered = 7
+
+// enough is how many must have worked before anything is estimated. One may have met
+// a sick node or been the first on a cold one, which says nothing of the next.
+const enough = 3
 
 func (l *line) observe(took time.Duration) {
-	took = max(took, 1) // 0 would mean that nobody has finished
-	if l.hold == 0 {
-		l.hold = took
-		return
+	l.worked[l.count%remembered] = took
+	l.count++
+}
+
+// hold returns how long one works: the median of the last, the lower one of two, so
+// that a few slow ones among them delay nobody but those behind them. It is 0 as
+// long as too few have worked.
+func (l *line) hold() time.Duration {
+	if l.count < enough {
+		return 0
 	}
-	l.hold = max(l.hold+(took-l.hold)/smoothing, 1)
+	last := l.worked // a copy
+	seen := last[:min(l.count, remembered)]
+	slices.Sort(seen)
+	return seen[(len(seen)-1)/2]
 }
 
 // estimate returns how long a newcomer will wait: for the rest of the one that
-// works, and for each of those that wait. It is 0 as long as nobody has finished.
+// works, and for each of those that wait. It is 0 as long as too few have worked.
 func (l *line) estimate(now time.Time) time.Duration {
-	return max(l.hold-now.Sub(l.since), 0) + time.Duration(l.queue.Len())*l.hold
+	hold := l.hold()
+	return max(hold-now.Sub(l.since), 0) + time.Duration(l.queue.Len())*hold
 }
 
 // refuse returns why a newcomer needn't begin to wait, or nil.

@@ -240,7 +240,7 @@ func TestDeadline(t *testing.T) {
 		require.Equal(t, time.Millisecond, time.Since(began))
 
 		var running sync.WaitGroup
-		for range 3 {
+		for range 2 + 3 {
 			running.Go(func() { // ends after its turn
 				turn := enter(t, q, "k")
 				time.Sleep(9 * time.Millisecond)
@@ -248,8 +248,9 @@ func TestDeadline(t *testing.T) {
 			})
 		}
 		time.Sleep(8 * time.Millisecond)
-		turn.Leave() // after 9 ms in all: the estimate is right from now on
-		synctest.Wait()
+		turn.Leave() // after 9 ms in all
+		time.Sleep(18 * time.Millisecond)
+		synctest.Wait()                  // three have worked: the estimate is right from now on
 		time.Sleep(2 * time.Millisecond) // 7 + 9 + 9 are left
 		began = time.Now()
 		err = try(24 * time.Millisecond)
@@ -265,24 +266,46 @@ func TestDeadline(t *testing.T) {
 	})
 }
 
-// One that works for long delays, but doesn't spoil the estimate for good.
-func TestEstimateForgets(t *testing.T) {
+// One that works for long delays those behind it, but spoils no estimate; nothing is
+// estimated before enough have worked, and what is long over doesn't count.
+func TestEstimateNeedsEvidence(t *testing.T) {
+	const ms = time.Millisecond
 	l := &line{}
-	for range 10 {
-		l.observe(10 * time.Millisecond)
+	for _, c := range []struct{ took, hold time.Duration }{
+		{600 * ms, 0}, {ms, 0}, {ms, ms}, {600 * ms, ms}, {600 * ms, 600 * ms},
+		{2 * ms, 2 * ms}, {2 * ms, 2 * ms}, {0, 2 * ms}, {0, 2 * ms}, {0, 2 * ms},
+		{0, 0}, {10 * ms, 0}, {10 * ms, 0}, {10 * ms, 0}, {10 * ms, 10 * ms},
+	} {
+		l.observe(c.took)
+		assert.Equal(t, c.hold, l.hold(), "after %d", l.count)
 	}
-	assert.Equal(t, 10*time.Millisecond, l.hold)
-	l.observe(time.Second)
-	assert.InDelta(t, 134, l.hold.Milliseconds(), 1)
-	for range 20 {
-		l.observe(10 * time.Millisecond)
-	}
-	assert.Less(t, l.hold, 20*time.Millisecond)
-	for range 1000 {
-		l.observe(0)
-	}
-	assert.Positive(t, l.hold)
-	assert.LessOrEqual(t, l.hold, smoothing*time.Nanosecond)
+}
+
+// The first on an idle key is slow for once; nobody behind it is turned away, since
+// the others are as quick as ever.
+func TestOneSlowTurn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		q := New(100, nil)
+		slow := enter(t, q, "k")
+		var running sync.WaitGroup
+		for range 30 {
+			running.Go(func() { // ends after its turns
+				for range 5 {
+					ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
+					turn, err := q.Enter(ctx, "k")
+					cancel()
+					if assert.NoError(t, err) {
+						time.Sleep(time.Millisecond)
+						turn.Leave()
+					}
+				}
+			})
+		}
+		time.Sleep(600 * time.Millisecond)
+		slow.Leave()
+		running.Wait()
+		idle(t, q)
+	})
 }
 
 func TestClosing(t *testing.T) {
