@@ -33,7 +33,7 @@ type search struct {
 	group   *group            // in which a node was picked last
 	failed  balancer.Set      // nodes that gave no connection in the current round
 	full    balancer.Set      // nodes of which all slots were taken, in the current round
-	place   *admission.Waiter // in the queue; nil outside it
+	place   *admission.Waiter // its place in the queue, also while it has been granted a slot; nil: it never waited
 	timer   *time.Timer       // of acquire_timeout; made when the search first waits
 	causes  []error           // what nodes answered in the current round
 	refused map[*Node]error   // of those that turned this client away
@@ -92,17 +92,11 @@ func (c *Cluster) acquire(ctx context.Context, wanted want, note *choice) (lease
 // search returns the index of the node that gave a connection, or None.
 func (s *search) search(ctx context.Context) (int, lease, error) {
 	for {
-		i, since := s.pick()
-		switch {
-		case i == balancer.None:
-			var err error
-			if i, err = s.wait(ctx); err != nil {
-				return balancer.None, lease{}, err
-			}
-			if i == balancer.None {
-				continue
-			}
-		case !s.enter(s.group.nodes[i]):
+		i, since, err := s.next(ctx)
+		if err != nil {
+			return balancer.None, lease{}, err
+		}
+		if i == balancer.None {
 			continue
 		}
 		n := s.group.nodes[i]
@@ -111,10 +105,11 @@ func (s *search) search(ctx context.Context) (int, lease, error) {
 			l.entered = s.asked
 			return i, l, nil
 		}
-		s.cluster.gate.Leave(n.index, 0)
 		if ctx.Err() != nil || errors.Is(err, ErrClosed) {
+			s.cluster.gate.Leave(n.index, 0)
 			return balancer.None, lease{}, s.failure(ctx, err)
 		}
+		s.giveBack(n)
 		if trouble := n.hooks.Trouble(s.cluster.clock.Time(s.began)); trouble != nil && errors.Is(err, context.DeadlineExceeded) {
 			// The dial takes longer than one node is waited for, and will meet
 			// what the one before has met.
@@ -122,7 +117,6 @@ func (s *search) search(ctx context.Context) (int, lease, error) {
 		}
 		s.causes = append(s.causes, err)
 		s.noteRefusal(n, err)
-		s.failed = s.failed.With(n.index)
 		s.asked = s.cluster.clock.Nanos()
 	}
 }
@@ -236,9 +230,9 @@ func (s *search) wait(ctx context.Context) (int, error) {
 		defer t.Stop()
 		soon = t.C
 	}
-	node := balancer.None
 	select {
-	case node = <-s.granted():
+	case node := <-s.place.Granted():
+		return s.settleAt(ctx, node), nil
 	case <-s.view.superseded:
 	case <-soon:
 	case <-s.timer.C:
@@ -248,16 +242,7 @@ func (s *search) wait(ctx context.Context) (int, error) {
 	case <-s.cluster.closing:
 		return balancer.None, ErrClosed
 	}
-	read := s.read
-	s.renew(ctx)
-	if node != balancer.None {
-		return s.settleAt(node), nil
-	}
-	if s.read != read { // its place is among those who wait for a node that takes writes
-		s.leaveQueue()
-		s.place = nil
-	}
-	return balancer.None, nil
+	return balancer.None, s.requeue(ctx)
 }
 
 func (s *search) stop() {

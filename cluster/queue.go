@@ -6,6 +6,7 @@ import (
 
 	"github.com/anywriter/anywriter/balancer"
 	"github.com/anywriter/anywriter/cluster/internal/admission"
+	"github.com/anywriter/anywriter/health"
 )
 
 // What an operation in the queue may be given; see view.
@@ -34,7 +35,7 @@ func (c *Cluster) openGate(v *view) {
 		}
 	}
 	for _, n := range v.nodes {
-		c.gate.Open(n.index, classes[n.index])
+		c.gate.Open(n.index, classes[n.index], reportOf(v.health, n).State == health.Recovering)
 	}
 }
 
@@ -50,59 +51,110 @@ func (s *search) class() admission.Class {
 	}
 }
 
-// enter takes a slot of a node. Of a node that has none the search spills to the
-// others.
+// enter takes a slot of a node. Of a node that has none, or none but for those that
+// wait already, the search spills to the others.
 func (s *search) enter(n *Node) bool {
-	if s.cluster.gate.TryEnter(n.index) {
+	if s.cluster.gate.TryEnter(n.index, s.class()) {
 		return true
 	}
 	s.full = s.full.With(n.index)
 	return false
 }
 
-// queue takes a place in the queue, if nodes that could do the work are full and the
-// search hasn't got one already. It returns an error if the queue is too long to
-// wait in.
+// next returns the index in its group of the node to ask, of which it has taken a
+// slot, and from when on its connections must have been opened; None for another
+// round. Who has a place in the queue keeps to it.
+func (s *search) next(ctx context.Context) (int, time.Time, error) {
+	if s.place == nil {
+		if i, since := s.pick(); i != balancer.None {
+			if !s.enter(s.group.nodes[i]) {
+				i = balancer.None
+			}
+			return i, since, nil
+		}
+	}
+	i, err := s.wait(ctx)
+	return i, time.Time{}, err
+}
+
+// giveBack gives back the slot of a node that gave no connection, and notes that. Who
+// had waited for it has its place in the queue again, and may be given another node.
+func (s *search) giveBack(n *Node) {
+	s.failed = s.failed.With(n.index)
+	if s.place != nil {
+		s.place.Return(n.index)
+		return
+	}
+	s.cluster.gate.Leave(n.index, 0)
+}
+
+// queue takes a place in the queue, if the search hasn't got one already. It returns
+// an error if the queue is too long to wait in.
 func (s *search) queue(ctx context.Context) error {
-	if s.place != nil || s.full == (balancer.Set{}) {
+	if s.place != nil {
 		return nil
+	}
+	only, err := s.only()
+	if err != nil {
+		return err
 	}
 	patience := s.cluster.settings.AcquireTimeout - s.cluster.clock.Since(s.began)
 	if deadline, ok := ctx.Deadline(); ok {
 		patience = min(patience, time.Until(deadline))
 	}
-	if expected := s.cluster.gate.Estimate(s.class()); expected > shedFactor*max(patience, 0) {
+	// Who has no time left has spent it elsewhere.
+	if ahead, expected := s.cluster.gate.Estimate(s.class(), only); patience > 0 && expected > shedFactor*patience {
 		e := s.cluster.noNode(s.cluster.clock.Since(s.began), ctx.Err(), s.causes)
-		e.Queue, e.Expected = s.cluster.gate.Waiting(), expected
+		e.Queue, e.Expected = ahead, expected
 		return e
 	}
-	only := admission.Anywhere
-	if s.hint != "" {
-		n := s.cluster.nodeByAddr(s.hint)
-		if n == nil {
-			return errNoSuchNode(s.hint)
+	var barred []int
+	for _, n := range s.view.nodes {
+		if s.failed.Has(n.index) {
+			barred = append(barred, n.index)
 		}
-		only = n.index
 	}
-	s.place = s.cluster.gate.Join(s.class(), only)
+	s.place = s.cluster.gate.Join(s.class(), only, s.began, barred...)
 	return nil
 }
 
-// granted returns the channel on which the queue names a node, nil outside it.
-func (s *search) granted() <-chan int {
-	if s.place == nil {
-		return nil
+// only returns the index of the only node that is wanted, or Anywhere.
+func (s *search) only() (int, error) {
+	if s.hint == "" {
+		return admission.Anywhere, nil
 	}
-	return s.place.Granted()
+	n := s.cluster.nodeByAddr(s.hint)
+	if n == nil {
+		return 0, errNoSuchNode(s.hint)
+	}
+	return n.index, nil
+}
+
+// requeue goes on waiting with the present view, at the same place: nodes that failed
+// may be tried again, and it may be that others will do.
+func (s *search) requeue(ctx context.Context) error {
+	s.renew(ctx)
+	only, err := s.only()
+	if err != nil {
+		return err
+	}
+	s.place.Move(s.class(), only)
+	s.place.Retry()
+	return nil
 }
 
 // settleAt makes the node whose slot the queue has given the one to try next, and
 // returns its index in its group; None if it isn't one for this search any more.
-func (s *search) settleAt(node int) int {
-	s.place = nil
+func (s *search) settleAt(ctx context.Context, node int) int {
+	if s.view == s.cluster.view.Load() {
+		s.asked = s.cluster.clock.Nanos() // the round goes on
+	} else {
+		s.renew(ctx)
+		s.place.Retry()
+	}
 	i := s.find(s.cluster.nodeAt(node))
 	if i == balancer.None {
-		s.cluster.gate.Leave(node, 0)
+		s.place.Return(node)
 	}
 	return i
 }

@@ -36,10 +36,10 @@ type shard struct {
 
 // line is the queue of one key. The shard's lock guards it.
 type line struct {
-	queue  list.List                // of *Turn: who waits, the oldest first
-	since  time.Time                // when the one that works now began
+	queue  list.List                 // of *Turn: who waits, the oldest first
+	since  time.Time                 // when the one that works now began
 	worked [remembered]time.Duration // how long each of the last worked; a ring
-	count  int                      // how many have worked
+	count  int                       // how many have worked
 }
 
 // New returns an empty set of queues. In each at most limit operations wait,
