@@ -61,6 +61,9 @@ func (b *builder) add(name string, follows bool) error {
 	if err != nil {
 		return sanitise(err)
 	}
+	if err := differsFromItself(name); err != nil {
+		return err
+	}
 	if err := b.takeKeys(all, follows || mayBeSecret(name)); err != nil {
 		return err
 	}

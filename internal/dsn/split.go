@@ -128,6 +128,9 @@ func isKeyByte(c byte) bool {
 	return c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || c == '_' || c == '.'
 }
 
-func isSpace(c byte) bool { return strings.IndexByte(" \t\n\r\v\f", c) >= 0 }
+// spaces separate pairs.
+const spaces = " \t\n\r\v\f"
 
-func trimSpace(s string) string { return strings.TrimLeft(s, " \t\n\r\v\f") }
+func isSpace(c byte) bool { return strings.IndexByte(spaces, c) >= 0 }
+
+func trimSpace(s string) string { return strings.TrimLeft(s, spaces) }
