@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"runtime/debug"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -16,8 +17,11 @@ import (
 
 // EventListener is a set of functions to be told what happens; those that are
 // nil aren't called. They may be called from several goroutines at once, also
-// in the middle of an operation: they must return quickly and must not use the
-// cluster.
+// in the middle of an operation or of the watch over the nodes: they must return
+// quickly, must not use the cluster and must not panic. As long as one doesn't
+// return, the operation, or everything that is found out of the nodes, waits for it,
+// and so does Close. A panic ends nothing: it is logged, the first one of each
+// function that is, and the event counts as told.
 type EventListener struct {
 	// StateChanged: a node's state has changed.
 	StateChanged func(node string, to health.State, reason health.Reason)
@@ -42,7 +46,8 @@ type EventListener struct {
 
 // events tells the listeners and the logger. It is ready after init.
 type events struct {
-	log atomic.Pointer[slog.Logger]
+	log      atomic.Pointer[slog.Logger]
+	panicked sync.Map // the names of functions of which a panic was logged
 
 	mu        sync.Mutex                       // serialises changes of the list
 	listeners atomic.Pointer[[]*EventListener] // never nil; what it points to doesn't change
@@ -83,13 +88,36 @@ func (c *Cluster) Listen(l EventListener) (stop func()) {
 // nil is silence.
 func (c *Cluster) SetLogger(log *slog.Logger) { c.events.setLogger(log) }
 
+// tell calls one function of each listener, whose name is for the log.
+func (e *events) tell(name string, call func(*EventListener)) {
+	for _, l := range *e.listeners.Load() {
+		e.guard(name, l, call)
+	}
+}
+
+// guard keeps a listener's panic from whoever was about something else: an operation
+// with a connection in its hands, or the only goroutine that watches the nodes.
+func (e *events) guard(name string, l *EventListener, call func(*EventListener)) {
+	defer func() {
+		r := recover()
+		if r == nil {
+			return
+		}
+		if _, known := e.panicked.LoadOrStore(name, true); !known {
+			e.log.Load().Warn("anywriter: EventListener."+name+" has panicked; it won't be logged again",
+				"panic", r, "stack", string(debug.Stack()))
+		}
+	}()
+	call(l)
+}
+
 func (e *events) state(n *Node, r health.Report) {
 	e.log.Load().Info("anywriter: node state", "node", n.addr, "state", r.State.String(), "reason", r.Reason.String())
-	for _, l := range *e.listeners.Load() {
+	e.tell("StateChanged", func(l *EventListener) {
 		if l.StateChanged != nil {
 			l.StateChanged(n.addr, r.State, r.Reason)
 		}
-	}
+	})
 }
 
 func (e *events) role(n *Node, v role.Verdict) {
@@ -98,21 +126,21 @@ func (e *events) role(n *Node, v role.Verdict) {
 		level = slog.LevelWarn
 	}
 	e.log.Load().Log(context.Background(), level, "anywriter: node role", "node", n.addr, "role", v.Role.String(), "why", why)
-	for _, l := range *e.listeners.Load() {
+	e.tell("RoleChanged", func(l *EventListener) {
 		if l.RoleChanged != nil {
 			l.RoleChanged(n.addr, v.Role, why)
 		}
-	}
+	})
 }
 
 func (e *events) nodes(added, removed []*Node) {
 	in, out := addrs(added), addrs(removed)
 	e.log.Load().Info("anywriter: nodes changed", "added", in, "removed", out)
-	for _, l := range *e.listeners.Load() {
+	e.tell("NodesChanged", func(l *EventListener) {
 		if l.NodesChanged != nil {
 			l.NodesChanged(slices.Clone(in), slices.Clone(out))
 		}
-	}
+	})
 }
 
 func addrs(nodes []*Node) []string {
@@ -130,36 +158,36 @@ func (e *events) twins(a, b *Node) {
 
 func (e *events) picked(n *Node) {
 	for _, l := range *e.listeners.Load() {
-		if l.Picked != nil {
-			l.Picked(n.addr)
+		if l.Picked != nil { // for each operation: nothing is prepared in vain
+			e.guard("Picked", l, func(l *EventListener) { l.Picked(n.addr) })
 		}
 	}
 }
 
 func (e *events) retry(n *Node, v sqlstate.Verdict) {
-	for _, l := range *e.listeners.Load() {
+	e.tell("Retried", func(l *EventListener) {
 		if l.Retried != nil {
 			l.Retried(n.addr, v.Kind.String())
 		}
-	}
+	})
 }
 
 func (e *events) resolved(n *Node, out Outcome, took time.Duration) {
 	e.log.Load().Info("anywriter: lost commit resolved", "node", n.addr, "outcome", out.String(), "took", took)
-	for _, l := range *e.listeners.Load() {
+	e.tell("Resolved", func(l *EventListener) {
 		if l.Resolved != nil {
 			l.Resolved(n.addr, out, took)
 		}
-	}
+	})
 }
 
 func (e *events) warn(message string) {
 	e.log.Load().Warn("anywriter: " + message)
-	for _, l := range *e.listeners.Load() {
+	e.tell("Warned", func(l *EventListener) {
 		if l.Warned != nil {
 			l.Warned(message)
 		}
-	}
+	})
 }
 
 func (e *events) duplicate(n, of *Node) {
