@@ -108,7 +108,9 @@ func (l *lease) giveBack() {
 // acquireBound is how long one node's pool may keep an operation waiting
 // before another node is tried. A pool that has an idle connection answers in
 // a microsecond and a dial on a local network within a millisecond; a node that
-// needs longer is busy or in trouble, and the others are asked.
+// needs longer is busy or in trouble, and the others are asked. A short
+// acquire_timeout must leave time for them: of that it is a quarter at most. What has
+// been dialed in vain is kept for the next.
 const acquireBound = 100 * time.Millisecond
 
 // acquire gets a connection from the node's pool that was opened at or after
@@ -140,7 +142,7 @@ func (n *Node) acquire(ctx context.Context, since time.Time, began int64) (lease
 // await gets a connection that the pool has to open or to wait for, within
 // acquireBound.
 func (n *Node) await(ctx context.Context, began int64) (*pool.Conn[*physical], error) {
-	ctx, cancel := context.WithTimeout(ctx, acquireBound)
+	ctx, cancel := context.WithTimeout(ctx, min(acquireBound, n.cluster.settings.AcquireTimeout/4))
 	defer cancel()
 	return n.obtain(ctx, began)
 }

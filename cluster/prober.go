@@ -256,44 +256,54 @@ func (p *prober) askTimeline(ctx context.Context) (uint32, error) {
 
 // pingTimeout bounds what one node may take to answer a Ping before the next
 // is asked: a second is longer than any healthy answer and than the detector
-// needs to find a frozen node.
+// needs to find a frozen node. It is less if acquire_timeout doesn't leave as much.
 const pingTimeout = time.Second
 
 // Ping returns nil if one node that takes writes answers before the context or
-// acquire_timeout ends, and otherwise an error with one line per node.
+// acquire_timeout ends, and otherwise an error with one line per node. Each node that
+// it asks has an equal part of the time that is left. Like every operation it needs a
+// connection: it fails, too, if those of all nodes are in use for longer than
+// acquire_timeout.
 func (c *Cluster) Ping(ctx context.Context) error {
+	bound, cancel := context.WithTimeout(ctx, c.settings.AcquireTimeout)
+	defer cancel()
 	var avoid balancer.Set
 	var causes []error
 	began := c.clock.Nanos()
-	for range c.members() {
-		l, err := c.acquire(ctx, want{avoid: avoid}, nil)
-		if err != nil {
+	for left := len(c.members()); left > 0 && bound.Err() == nil; left-- {
+		l, err := c.acquire(bound, want{avoid: avoid}, nil)
+		var none *NoNodeError
+		switch {
+		case errors.As(err, &none):
+			none.Waited, none.Cause = c.clock.Since(began), ctx.Err()
+			none.causes = append(causes, none.causes...)
+			return none
+		case err != nil:
 			return err
 		}
-		if err = l.ping(ctx); err == nil {
+		part := (c.settings.AcquireTimeout - c.clock.Since(began)) / time.Duration(left)
+		if err = l.ping(bound, min(part, pingTimeout)); err == nil {
 			return nil
 		}
 		l.node.lastError.Store(&err)
 		causes = append(causes, err)
 		avoid = avoid.With(l.node.index)
-		if ctx.Err() != nil {
-			break
-		}
 	}
 	return c.noNode(c.clock.Since(began), ctx.Err(), causes)
 }
 
-// ping makes a round trip, asks whether writes are taken, and gives the lease
-// back.
-func (l *lease) ping(ctx context.Context) (err error) {
+// ping makes a round trip within a limit, asks whether writes are taken, and gives
+// the lease back.
+func (l *lease) ping(ctx context.Context, limit time.Duration) (err error) {
 	defer l.release(false)
 	defer func() {
-		if err != nil && ctx.Err() == nil {
+		short := limit < pingTimeout && errors.Is(err, context.DeadlineExceeded)
+		if err != nil && ctx.Err() == nil && !short {
 			l.settle(health.BreakerFailure)
 		}
 	}()
 	l.node.cluster.events.picked(l.node)
-	ctx, cancel := context.WithTimeout(ctx, pingTimeout)
+	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	claim, err := l.node.ask(ctx, l.phys.pc)
 	if err == nil && claim.Role != role.Writer {

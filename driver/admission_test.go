@@ -336,3 +336,49 @@ func TestPlaceIsKeptOverAFailedDial(t *testing.T) {
 		checkIdle(t, db)
 	})
 }
+
+// TestPingIsBounded: Ping ends with acquire_timeout, whatever the nodes do, and asks
+// each of them within it.
+func TestPingIsBounded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		sim, db := farSim(t, "acquire_timeout=90ms", "balancer=round_robin", "max_conns_per_node=2")
+		defer func() { require.NoError(t, db.Close()) }()
+		ping := func() (time.Duration, error) {
+			began := time.Now()
+			err := db.PingContext(t.Context())
+			return time.Since(began), err
+		}
+		var undo []func()
+		freeze := func(id int) { undo = append(undo, sim.Node(id).Freeze()) }
+		freeze(1)
+		freeze(2)
+		for range 3 { // so whichever is first in turn
+			took, err := ping()
+			require.NoError(t, err)
+			require.LessOrEqual(t, took, 65*time.Millisecond, "a third for each of the frozen nodes")
+		}
+		freeze(3)
+		took, err := ping()
+		require.ErrorIs(t, err, driver.ErrNoNode)
+		require.NotErrorIs(t, db.PingContext(t.Context()), driver.ErrClosed)
+		require.LessOrEqual(t, took, 90*time.Millisecond)
+		require.Greater(t, took, 80*time.Millisecond)
+		for i, f := range undo {
+			f()
+			waitState(t, db, i, health.Up)
+		}
+
+		for range 6 { // all connections are in use
+			tx, err := db.BeginTx(t.Context(), nil)
+			require.NoError(t, err)
+			defer func() { require.NoError(t, tx.Rollback()) }()
+			_, err = tx.ExecContext(t.Context(), "select 1")
+			require.NoError(t, err)
+		}
+		took, err = ping()
+		require.ErrorIs(t, err, driver.ErrNoNode)
+		require.NotErrorIs(t, err, context.DeadlineExceeded, "the caller has set none")
+		require.ErrorContains(t, err, "all 2 connections are in use")
+		require.Equal(t, 90*time.Millisecond, took)
+	})
+}
