@@ -32,7 +32,8 @@ const (
 // target is a cluster under test.
 type target struct {
 	name string
-	// virtual is true in testing/synctest: bounds are exact, and time is free.
+	// virtual is true in testing/synctest: times don't depend on the machine, and are
+	// free.
 	virtual bool
 	// dsn names all nodes; each has one DSN per node, by the way that the load takes.
 	dsn    string
