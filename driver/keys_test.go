@@ -223,6 +223,20 @@ func TestHowLongATurnLasts(t *testing.T) {
 			end()
 			held(false)
 		},
+		"a context that is kept has no turn": func(t *testing.T, l *ledger, held func(bool)) {
+			var kept context.Context
+			require.NoError(t, driver.RunTx(t.Context(), l.db, &driver.TxOptions{Key: "k"}, func(ctx context.Context, tx *sql.Tx) error {
+				kept = ctx
+				return add(ctx, tx, 1)
+			}))
+			held(false)
+			end := l.take("k")
+			ctx, cancel := context.WithTimeout(driver.WithKey(kept, "k"), time.Second)
+			defer cancel()
+			_, err := l.db.ExecContext(ctx, "select 1")
+			require.ErrorIs(t, err, context.DeadlineExceeded, "it waits like everybody")
+			end()
+		},
 		"what changes nothing": func(t *testing.T, l *ledger, held func(bool)) {
 			end := l.take("k")
 			_, err := l.db.ExecContext(driver.WithReadOnly(key()), "select n from ledger")
@@ -349,7 +363,7 @@ func TestKeyDeadlines(t *testing.T) {
 		var running sync.WaitGroup
 		running.Go(func() { l.take("k")() }) // ends when its turn has come
 		synctest.Wait()
-		end() // after three seconds: so the next ones are expected to take as long
+		end()
 		running.Wait()
 		l.keyFree()
 

@@ -272,9 +272,21 @@ func TestEstimateNeedsEvidence(t *testing.T) {
 	const ms = time.Millisecond
 	l := &line{}
 	for _, c := range []struct{ took, hold time.Duration }{
-		{600 * ms, 0}, {ms, 0}, {ms, ms}, {600 * ms, ms}, {600 * ms, 600 * ms},
-		{2 * ms, 2 * ms}, {2 * ms, 2 * ms}, {0, 2 * ms}, {0, 2 * ms}, {0, 2 * ms},
-		{0, 0}, {10 * ms, 0}, {10 * ms, 0}, {10 * ms, 0}, {10 * ms, 10 * ms},
+		{600 * ms, 0},
+		{ms, 0},
+		{ms, ms},
+		{600 * ms, ms},
+		{600 * ms, 600 * ms},
+		{2 * ms, 2 * ms},
+		{2 * ms, 2 * ms},
+		{0, 2 * ms},
+		{0, 2 * ms},
+		{0, 2 * ms},
+		{0, 0},
+		{10 * ms, 0},
+		{10 * ms, 0},
+		{10 * ms, 0},
+		{10 * ms, 10 * ms},
 	} {
 		l.observe(c.took)
 		assert.Equal(t, c.hold, l.hold(), "after %d", l.count)
