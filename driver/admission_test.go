@@ -202,7 +202,7 @@ func TestNobodyOvertakesAtARecoveringNode(t *testing.T) {
 			start(i)
 			time.Sleep(time.Millisecond)
 		}
-		require.Equal(t, 1000, clusterOf(t, db).Stats().Queue)
+		assert.Equal(t, 1000, clusterOf(t, db).Stats().Queue)
 		undo()
 		most := 0
 		running.Go(func() { // ends when the node has taken the first and answered them
