@@ -258,14 +258,15 @@ func chosen(x driver.Explanation) int {
 func TestBalancerConfig(t *testing.T) {
 	const hosts = "postgres://u@n1,n2,n3/db?"
 	for params, want := range map[string]string{
-		"balancer=weighted":                                  "balancer=weighted needs weights",
-		"balancer=weighted&weights=3,1":                      "the number of values of weights (2) isn't that of the nodes (3)",
-		"balancer=weighted&weights=3,1,0":                    "value 3 of weights isn't a whole number from 1 to 1000",
-		"balancer=zone&zones=a,b,c":                          "balancer=zone needs zone:",
-		"balancer=zone&zone=a":                               "balancer=zone needs zones",
-		"balancer=zone&zone=d&zones=a,b,c":                   "zone must be one of zones",
-		"balancer=fastest":                                   "allowed are p2c, least_inflight",
-		"balancer=weighted&weights=3,1,1&weights=1,1&zone=,": "zone must be one name",
+		"balancer=weighted":                           "balancer=weighted needs weights",
+		"balancer=weighted&weights=3,1":               "the number of values of weights (2) isn't that of the nodes (3)",
+		"balancer=weighted&weights=3,1,0":             "value 3 of weights isn't a whole number from 1 to 1000",
+		"balancer=zone&zones=a,b,c":                   "balancer=zone needs zone:",
+		"balancer=zone&zone=a":                        "balancer=zone needs zones",
+		"balancer=zone&zone=d&zones=a,b,c":            "zone must be one of zones",
+		"balancer=fastest":                            "allowed are p2c, least_inflight",
+		"balancer=weighted&weights=3,1,1&weights=1,1": "weights is given twice with different values",
+		"balancer=weighted&weights=3,1,1&zone=,":      "zone must be one name",
 	} {
 		db, err := sql.Open(driver.Name, hosts+params)
 		require.ErrorContains(t, err, want, params)
