@@ -44,8 +44,8 @@ func (c *counters) ends() Outcomes {
 type Stats struct {
 	// Leases is the number of server connections in use.
 	Leases int
-	// Queue is the number of operations that wait for a connection because all of
-	// every node that could serve them are in use.
+	// Queue is the number of operations that wait because every node that could serve
+	// them is unwell or has all its connections in use.
 	Queue int
 	// NoNode counts operations that no node could be found for (ErrNoNode): they were
 	// sent nowhere, so no node's Outcomes have them.
