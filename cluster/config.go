@@ -1,6 +1,7 @@
 package cluster
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -152,6 +153,12 @@ func (c *Config) checkFence() error {
 	if !c.Settings.Fenced() {
 		return nil
 	}
+	for _, n := range c.Nodes {
+		if was, now := database(c.Nodes[0]), database(n); was != now {
+			return fmt.Errorf("anywriter: commit_fence=table decides nothing with several databases: node %s has %s, node %s has %s",
+				c.Nodes[0].Name, was, n.Name, now)
+		}
+	}
 	why := ""
 	if c.mixed() {
 		why = "the nodes may belong to different clusters"
@@ -238,6 +245,10 @@ func (c *Cluster) sameButNodes(next Config) error {
 			}
 		}
 	}
+	if was, now := database(c.config.Nodes[0]), database(next.Nodes[0]); c.fence.on && was != now {
+		return fmt.Errorf("anywriter: SetNodes: with commit_fence=table the database can't be changed from %s to %s: "+
+			"the fence table of one doesn't tell what was committed in the other", was, now)
+	}
 	if was, now := c.execMode, next.execMode(); was != now {
 		return fmt.Errorf("anywriter: SetNodes: default_query_exec_mode can't be changed from %v to %v", was, now)
 	}
@@ -246,3 +257,7 @@ func (c *Cluster) sameButNodes(next Config) error {
 	}
 	return nil
 }
+
+// database is the name of the database that a node's connections go to: if none is
+// named, the server takes the user's.
+func database(n NodeConfig) string { return cmp.Or(n.Conn.Database, n.Conn.User) }

@@ -82,10 +82,10 @@ func (c *Cluster) meet(n *Node, id identity) error {
 func (c *Cluster) compare(n *Node, id identity) (*Node, *IdentityError) {
 	for _, o := range c.all() {
 		other := o.known
-		if o == n || other == (identity{}) || !n.standing().meets(o.standing()) {
+		if o == n || other == (identity{}) {
 			continue
 		}
-		same := id.node != "" && id.node == other.node && id.cluster == other.cluster && id.engine == other.engine
+		same := n.standing().meets(o.standing()) && id.node != "" && id.node == other.node && id.cluster == other.cluster && id.engine == other.engine
 		if same && o.duplicateOf.Load() == nil {
 			return o, nil // whoever is known already stays
 		}

@@ -31,8 +31,8 @@ const (
 // present reports whether the node is in the set.
 func (s standing) present() bool { return s == member || s == retiring }
 
-// meets reports whether a node is judged by what another one says: if both are in
-// one set, and the other wasn't brought in later.
+// meets reports whether a node may turn out to be another name of another one: if
+// both are in one set, and the other wasn't brought in later.
 func (s standing) meets(other standing) bool {
 	switch s {
 	case joining:
@@ -42,6 +42,13 @@ func (s standing) meets(other standing) bool {
 	default:
 		return other.present()
 	}
+}
+
+// heeds reports whether the role of a node is judged by what another one says, too. A
+// node that is leaving may still be superseded by one of the set: what runs on it is
+// lost then.
+func (s standing) heeds(other standing) bool {
+	return s.meets(other) || s == leaving && other.present()
 }
 
 // note says what is special about a node; empty if nothing is.
@@ -64,8 +71,9 @@ var errLeft = errors.New("the node has been taken out of the cluster")
 //
 // If a new node can't be made ready before ctx ends, or refuses the client, nothing
 // has changed, and the error says which and why. Nodes, weights and zones may
-// differ from the configuration that is in force; other settings may not, and the
-// functions of the new one (DialFunc, the hooks, Events, Logger) are ignored.
+// differ from the configuration that is in force; other settings may not, nor may the
+// cluster that the nodes belong to, nor the database with a commit fence, which tells
+// of one database only. The functions of the new one (DialFunc, the hooks, Events, Logger) are ignored.
 // Calls are made one after the other. It is safe for concurrent use.
 func (c *Cluster) SetNodes(ctx context.Context, config Config) error {
 	config, warnings, err := config.resolve()
@@ -233,12 +241,16 @@ func (c *Cluster) ready(ctx context.Context, next []*Node) error {
 }
 
 // missing returns a node of some that can't be given work yet, nil if there is none;
-// an error if one turns this client away.
+// an error if one turns this client away or belongs to another cluster.
 func (v *view) missing(nodes []*Node) (*Node, error) {
 	var missing *Node
 	for _, n := range nodes {
 		if denied := n.denied.Load(); denied != nil {
 			return nil, fmt.Errorf("anywriter: SetNodes: nothing has changed, since node %s refuses this client: %w", n.addr, *denied)
+		}
+		var stranger *IdentityError
+		if last := n.lastError.Load(); last != nil && errors.As(*last, &stranger) {
+			return nil, fmt.Errorf("anywriter: SetNodes: nothing has changed: %w", stranger)
 		}
 		r := reportOf(v.health, n)
 		well := r.Serving() && n.role.Load().Role != role.Unknown

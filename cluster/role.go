@@ -84,14 +84,11 @@ func (c *Cluster) refusedWrite(n *Node, now time.Time) {
 // there should be one only, the first time. The caller holds roles.
 func (c *Cluster) judgeRoles(n *Node, claim role.Claim) (changes []change, twin *Node) {
 	r := &c.roles
-	if n.duplicateOf.Load() != nil {
-		claim = role.Claim{} // the other name's counts
-	}
 	n.claim = claim
 	changes = c.rejudge()
 	claims := c.claimsFor(n)
 	i := role.Rival(claims, n.index)
-	if !r.twins && i >= 0 && claims[i].Timeline == claim.Timeline && claim.Timeline > 0 {
+	if !r.twins && n.standing() != leaving && i >= 0 && claims[i].Timeline == claim.Timeline && claim.Timeline > 0 {
 		r.twins = true
 		twin = c.nodeAt(i)
 	}
@@ -111,11 +108,12 @@ func (c *Cluster) rejudge() (changes []change) {
 }
 
 // claimsFor returns the claims by which the role of a node is judged, by the index
-// of the node that made them. The caller holds roles.
+// of the node that made them. Of a server with several names one counts. The caller
+// holds roles.
 func (c *Cluster) claimsFor(n *Node) []role.Claim {
 	claims := make([]role.Claim, n.index+1)
 	for _, o := range c.all() {
-		if o == n || n.standing().meets(o.standing()) {
+		if o.duplicateOf.Load() == nil && (o == n || n.standing().heeds(o.standing())) {
 			claims = append(claims, make([]role.Claim, max(0, o.index+1-len(claims)))...)
 			claims[o.index] = o.claim
 		}

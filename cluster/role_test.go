@@ -131,9 +131,9 @@ func TestRefusedWrite(t *testing.T) {
 	})
 }
 
-// Which nodes writes and reads have, by roles and states. W, S, R and O are a
-// writer, a standby, a server that was made read-only and an old primary; a small
-// letter is one that is down, ? one that has said nothing.
+// Which nodes writes and reads have, by roles and states. W, S, R, M and O are a
+// writer, a standby, a server that was made read-only, a node that lacks a majority
+// and an old primary; a small letter is one that is down, ? one that has said nothing.
 func TestGroups(t *testing.T) {
 	for _, x := range []struct{ roles, writes, writers, any, replicas string }{
 		{"W", "0", "0", "0", "0"},
@@ -144,8 +144,11 @@ func TestGroups(t *testing.T) {
 		{"WsS", "0", "0", "012", "12 0"},
 		{"Wss", "0", "0", "012", "0 12"},
 		{"wSS", "0", "0", "012", "12 0"},
-		{"WWR", "01", "01 2", "012", "2 01"},
-		{"WSR", "0", "0 2", "012", "12 0"},
+		{"WWR", "01", "01", "012", "2 01"},
+		{"wSR", "0", "0", "012", "12 0"},
+		{"WWM", "01", "01 2", "012", "2 01"},
+		{"wMR", "0", "0 1", "012", "12 0"},
+		{"RMS", "", " 10", "012", "012 "},
 		{"RRS", "", " 01", "012", "012 "},
 		{"SSS", "", "", "012", "012 "},
 		{"OWS", "1", "1", "12", "2 1"},
@@ -173,6 +176,7 @@ func withRoles(roles, mode string) *Cluster {
 			'w': {Role: role.Writer}, '?': {},
 			's': {Role: role.ReadOnly, Reason: role.ReasonRecovery},
 			'r': {Role: role.ReadOnly, Reason: role.ReasonDefault},
+			'm': {Role: role.ReadOnly, Reason: role.ReasonMinority},
 			'o': {Role: role.Superseded, Reason: role.ReasonTimeline},
 		}[unicode.ToLower(r)]
 		n.role.Store(&verdict)

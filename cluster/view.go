@@ -100,7 +100,7 @@ func (c *Cluster) publish() {
 
 func (c *Cluster) buildView(reports *health.View) *view {
 	v := &view{health: reports, nodes: c.nodes, superseded: make(chan struct{})}
-	var all, writers, readOnly, current []*Node
+	var all, writers, readOnly, current, former []*Node
 	for _, n := range c.nodes {
 		if !n.standing().present() || n.duplicateOf.Load() != nil {
 			continue // not ours, or one server, one candidate
@@ -110,8 +110,12 @@ func (c *Cluster) buildView(reports *health.View) *view {
 			continue // what it has is history
 		case r.Role == role.ReadOnly:
 			readOnly = append(readOnly, n)
-			if r.Reason != role.ReasonRecovery {
+			switch r.Reason {
+			case role.ReasonMinority:
 				current = append(current, n)
+			case role.ReasonRecovery:
+			default:
+				former = append(former, n)
 			}
 		default:
 			writers = append(writers, n)
@@ -136,9 +140,12 @@ func (c *Cluster) buildView(reports *health.View) *view {
 		}
 	default:
 		v.reads = v.writes
+		if len(writers) == 0 {
+			// A server that was made read-only lags behind nobody where nobody takes
+			// writes. As soon as another one does it may be an old primary.
+			current = append(current, former...)
+		}
 		if len(current) > 0 {
-			// A server that was made read-only is as current as it was: where nobody
-			// takes writes it lags behind nobody.
 			v.reads = []*group{first, c.group(current, reports)}
 		}
 	}

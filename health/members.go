@@ -49,8 +49,15 @@ func (m *Monitor) Remove(i int) {
 		w.giveUp()
 		close(w.removed)
 	})
-	if w != nil {
+	switch {
+	case w != nil:
 		<-w.quiet
+	case m.started.Load(): // i isn't watched, or Close ends all probes
+		select {
+		case <-m.stop:
+			m.running.Wait()
+		default:
+		}
 	}
 }
 

@@ -1,6 +1,8 @@
 package health
 
 import (
+	"context"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -89,5 +91,28 @@ func TestAddNeedsARunningMonitor(t *testing.T) {
 		default:
 			assert.Fail(t, "whoever waits for a View after Close waits for ever")
 		}
+	})
+}
+
+// TestRemoveWaitsDuringClose: Remove returns when no probe is under way any more, also
+// when Close ends it.
+func TestRemoveWaitsDuringClose(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		release := make(chan struct{})
+		var probing atomic.Bool
+		m := NewMonitor(Config{Nodes: []Node{{Name: "a", Probe: func(context.Context) error {
+			probing.Store(true)
+			defer probing.Store(false)
+			<-release // as a dial that doesn't notice its context
+			return nil
+		}}}})
+		m.Start()
+		time.Sleep(10 * time.Millisecond)
+		require.True(t, probing.Load())
+		go m.Close() // ends with the probe
+		synctest.Wait()
+		time.AfterFunc(time.Second, func() { close(release) })
+		m.Remove(0)
+		require.False(t, probing.Load())
 	})
 }
