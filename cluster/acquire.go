@@ -232,7 +232,7 @@ func (s *search) wait(ctx context.Context) (int, error) {
 	}
 	select {
 	case node := <-s.place.Granted():
-		return s.settleAt(ctx, node), nil
+		return s.settleAt(ctx, node)
 	case <-s.view.superseded:
 	case <-soon:
 	case <-s.timer.C:

@@ -145,18 +145,21 @@ func (s *search) requeue(ctx context.Context) error {
 
 // settleAt makes the node whose slot the queue has given the one to try next, and
 // returns its index in its group; None if it isn't one for this search any more.
-func (s *search) settleAt(ctx context.Context, node int) int {
+func (s *search) settleAt(ctx context.Context, node int) (int, error) {
 	if s.view == s.cluster.view.Load() {
 		s.asked = s.cluster.clock.Nanos() // the round goes on
-	} else {
-		s.renew(ctx)
-		s.place.Retry()
-	}
-	i := s.find(s.cluster.nodeAt(node))
-	if i == balancer.None {
+	} else if err := s.requeue(ctx); err != nil {
 		s.place.Return(node)
+		return balancer.None, err
 	}
-	return i
+	// The index may have become another node's.
+	if n := s.cluster.nodeAt(node); n != nil && (s.hint == "" || n.addr == s.hint) {
+		if i := s.find(n); i != balancer.None {
+			return i, nil
+		}
+	}
+	s.place.Return(node)
+	return balancer.None, nil
 }
 
 // leaveQueue gives up the place in the queue.

@@ -4,13 +4,16 @@ import (
 	"context"
 	"net"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"github.com/anywriter/anywriter/cluster"
+	"github.com/anywriter/anywriter/driver"
 	"github.com/anywriter/anywriter/internal/pgtest"
 	"github.com/anywriter/anywriter/simnode"
 )
@@ -124,4 +127,38 @@ func aliased(dial cluster.DialFunc, alias, actual string) cluster.DialFunc {
 		}
 		return dial(ctx, network, addr)
 	}
+}
+
+// TestHintFollowsItsNode: who waits in the queue for a node by WithNode waits for the
+// address, whatever becomes of the way to it meanwhile, and never runs on another node.
+func TestHintFollowsItsNode(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		sim := startSim(t, simnode.Config{InMemory: true})
+		const params = "&max_conns_per_node=1&acquire_timeout=60s"
+		db, c := openSome(t, sim, params, 1, 2)
+		defer func() { require.NoError(t, db.Close()) }()
+		here := sim.Node(1).Addr()
+		hinted := driver.WithNode(t.Context(), here)
+		held, err := db.Conn(t.Context())
+		require.NoError(t, err)
+		_, err = held.ExecContext(hinted, "set application_name = 'held'")
+		require.NoError(t, err)
+		defer c.Listen(cluster.EventListener{Picked: func(n string) { assert.Equal(t, here, n) }})()
+		began := time.Now()
+		var waiting sync.WaitGroup
+		for range 2 {
+			waiting.Go(func() { // ends with its statement
+				_, err := db.ExecContext(hinted, "select pg_sleep(5)")
+				assert.NoError(t, err)
+			})
+		}
+		time.Sleep(100 * time.Millisecond)
+		other := params + "&application_name=x"
+		require.NoError(t, c.SetNodes(t.Context(), config(t, listSim(sim, other, 1, 2))))
+		require.NoError(t, held.Close())
+		time.Sleep(time.Second) // the old nodes are gone, and their places free
+		require.NoError(t, c.SetNodes(t.Context(), config(t, listSim(sim, other, 1, 2, 3))))
+		waiting.Wait()
+		require.Less(t, time.Since(began), 15*time.Second, "one after the other")
+	})
 }
