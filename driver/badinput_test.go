@@ -148,7 +148,9 @@ func TestNothingPrintsAPassword(t *testing.T) {
 	require.NoError(t, err)
 	defer c.Close()
 	connector := driver.NewConnector(cfg)
-	for _, v := range []any{cfg, &cfg, connector, c, sql.OpenDB(connector).Driver()} {
+	db := sql.OpenDB(connector)
+	defer func() { require.NoError(t, db.Close()) }()
+	for _, v := range []any{cfg, &cfg, connector, c, db.Driver()} {
 		for _, verb := range []string{"%v", "%+v", "%#v", "%s"} {
 			require.NotContains(t, fmt.Sprintf(verb, v), "hunter2", "%T with %s", v, verb)
 		}

@@ -275,7 +275,9 @@ func TestBalancerConfig(t *testing.T) {
 	cfg, err := driver.ParseConfig(hosts)
 	require.NoError(t, err)
 	cfg.Settings.Balancer, cfg.Settings.Weights = "weighted", []int{1}
-	require.ErrorContains(t, sql.OpenDB(driver.NewConnector(cfg)).PingContext(t.Context()), "weights (1)")
+	db := sql.OpenDB(driver.NewConnector(cfg))
+	require.ErrorContains(t, db.PingContext(t.Context()), "weights (1)")
+	require.NoError(t, db.Close())
 }
 
 // Typed fields do what the keys do.

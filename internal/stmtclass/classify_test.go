@@ -405,7 +405,12 @@ func TestLinear(t *testing.T) {
 			}
 			return best
 		}
-		a, b := measure(short), measure(long)
+		var a, b time.Duration
+		for range 5 { // a busy machine may slow down one measurement, and not the other
+			if a, b = measure(short), measure(long); b < 40*a+20*time.Millisecond {
+				break
+			}
+		}
 		assert.Less(t, b, 40*a+20*time.Millisecond, name)
 	}
 }
