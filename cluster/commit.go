@@ -155,7 +155,7 @@ func (s *Session) endedByRide(ctx context.Context, r *Rows) {
 	}
 	c := call{inTx: true, commit: true, attempts: 1, sent: true, flight: r.call.flight}
 	verdict, err := s.judge(ctx, r.phys, &c, r.commitErr)
-	if r.call.fenced && OutcomeOf(err) == CommitSent {
+	if r.call.fenced && OutcomeOf(err) == CommitSent && verdict.Kind != sqlstate.Foreign {
 		err = s.resolve(r, err)
 		c.resolved = true
 	}

@@ -61,7 +61,7 @@ func (s *Session) ended(ctx context.Context, r *Rows) {
 	if p.pc.IsClosed() {
 		s.loseLease(final)
 	}
-	if c.fenced && OutcomeOf(final) == CommitSent {
+	if c.fenced && OutcomeOf(final) == CommitSent && verdict.Kind != sqlstate.Foreign {
 		r.err = s.resolve(r, final)
 		if s.lost == final {
 			s.lost = errors.Unwrap(final) // how the commit ended is no news of the session
@@ -159,6 +159,7 @@ func (s *Session) judge(ctx context.Context, p *physical, c *call, err error) (s
 	facts.Phase, facts.InTx, facts.FirstInTx = sqlstate.PhaseStatement, c.inTx, c.first
 	facts.OwnCancel = ctx.Err() != nil
 	facts.Open = !p.pc.IsClosed() && !p.pc.IsBusy()
+	facts.Block = facts.Open && p.pc.TxStatus() == 'E'
 	facts.Raised = pgErr != nil && pgErr.File != "" && pgErr.Routine != ""
 	facts.Dialect = &p.node.profile.Load().Dialect
 	if c.commit {

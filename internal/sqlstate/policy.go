@@ -127,9 +127,16 @@ func nodeRows() []row {
 		{
 			// A connection that is lost answers nothing more; a pooler that has lost
 			// its own may, but names no routine of a server's.
-			codes: []string{"08"}, fatal: onlyError, when: func(f Facts) bool { return f.Raised && f.Open && !f.Dialect.faultInDoubt(f) },
+			codes: []string{"08"}, fatal: onlyError, when: func(f Facts) bool { return isRaised(f) && f.Block },
 			verdict:  Verdict{Kind: Unclassified, Effect: Undone},
-			document: "08xxx that a server has raised with severity ERROR and outlived (a function, a foreign server): the statement's own error",
+			document: "08xxx that a server has raised with severity ERROR (a function, a foreign server) in a block that is still open: the statement's own error",
+		},
+		{
+			// Foreign servers commit before the local one: the answer that is missing
+			// may be that to their COMMIT.
+			codes: []string{"08"}, fatal: onlyError, when: isRaised,
+			verdict:  Verdict{Kind: Foreign, Effect: Doubtful},
+			document: "08xxx that a server has raised with severity ERROR where a commit may have been under way: undone here, unknown on foreign servers",
 		},
 		{
 			codes: []string{"", "08", "XXUUU"},
@@ -271,6 +278,10 @@ func matchesCode(codes []string, code string) bool {
 func endsSession(severity string) bool {
 	return severity == "FATAL" || severity == "PANIC"
 }
+
+// isRaised reports whether a database server has raised the error itself and
+// outlived it, and takes everything back on an error.
+func isRaised(f Facts) bool { return f.Raised && f.Open && !f.Dialect.faultInDoubt(f) }
 
 // canReplan reports whether the statement can be run once more without losing
 // work: outside a transaction, or as its first statement.

@@ -39,6 +39,7 @@ func TestClassify(t *testing.T) {
 	fatalFault := Verdict{Kind: ServerFault, Node: NodeSuspect, Retry: RetryOtherNode, DiscardSession: true}
 	readOnly := Verdict{Kind: NotWritable, Effect: Undone, Node: NodeReadOnly, Retry: RetryOtherNode}
 	auth := Verdict{Kind: Auth, Effect: NothingSent, Retry: RetryFreshCredential, DiscardSession: true}
+	foreign := Verdict{Kind: Foreign, Effect: Doubtful}
 	users := Verdict{Kind: Unclassified, Effect: Undone}
 
 	for name, c := range map[string]struct {
@@ -77,7 +78,12 @@ func TestClassify(t *testing.T) {
 		"EOF at connect":                {Facts{Phase: PhaseConnect}, unreached},
 		"08006 at connect":              {connect("08006"), unreached},
 		"XX000 at connect":              {connect("XX000"), unreached},
-		"08006 of a function":           {Facts{Code: "08006", Severity: "ERROR", Raised: true, Open: true}, users},
+		"08006 of a function":           {Facts{Code: "08006", Severity: "ERROR", Raised: true, Open: true, Block: true, InTx: true}, users},
+		"08006 in a block as text":      {Facts{Code: "08006", Severity: "ERROR", Raised: true, Open: true, Block: true}, users},
+		"08006 in autocommit":           {Facts{Code: "08006", Severity: "ERROR", Raised: true, Open: true}, foreign},
+		"08006 at COMMIT":               {commit(Facts{Code: "08006", Severity: "ERROR", Raised: true, Open: true}), foreign},
+		"08006 at a COMMIT as text":     {tx(Facts{Code: "08006", Severity: "ERROR", Raised: true, Open: true}), foreign},
+		"08006 of a pooler in a block":  {Facts{Code: "08006", Severity: "ERROR", Open: true, Block: true, InTx: true}, lost},
 		"08006 before the end":          {Facts{Code: "08006", Severity: "ERROR", Raised: true}, lost},
 		"08006, a pooler's":             {Facts{Code: "08006", Severity: "ERROR", Open: true}, lost},
 		"08006 where faults hide":       {spoken(Facts{Code: "08006", Severity: "ERROR", Raised: true, Open: true}), lost},
@@ -138,11 +144,11 @@ func TestEveryRowIsReached(t *testing.T) {
 		for _, severity := range []string{"ERROR", "FATAL"} {
 			for _, phase := range []Phase{PhaseConnect, PhaseStatement, PhaseCommit} {
 				for _, message := range []string{"", "cached plan x", "x (OC000)"} {
-					for bits := range 64 {
+					for bits := range 128 {
 						f := Facts{
 							Code: code, Severity: severity, Phase: phase, Message: message,
 							InTx: bits&1 != 0, FirstInTx: bits&2 != 0, OwnCancel: bits&4 != 0,
-							Open: bits&16 != 0, Raised: bits&32 != 0,
+							Open: bits&16 != 0, Raised: bits&32 != 0, Block: bits&64 != 0,
 						}
 						if bits&8 != 0 {
 							f.Dialect = dsqlLike
@@ -197,6 +203,7 @@ func TestNames(t *testing.T) {
 		{PhaseCommit.String(), "commit"},
 		{Phase(9).String(), "unknown"},
 		{CommitRolledBack.String(), "CommitRolledBack"},
+		{Foreign.String(), "Foreign"},
 		{Kind(99).String(), "Unclassified"},
 		{NothingSent.String(), "NothingSent"},
 		{Undone.String(), "Undone"},

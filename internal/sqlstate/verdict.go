@@ -53,6 +53,9 @@ type Facts struct {
 	FirstInTx bool
 	// Open is true if the session was ready for the next statement after the error.
 	Open bool
+	// Block is true if the session was left inside a transaction block, which has
+	// failed: then it wasn't its end that met the error.
+	Block bool
 	// Raised is true if the error bears the marks of a database server's own code:
 	// the source file and routine that raised it, which poolers leave out.
 	Raised bool
@@ -103,6 +106,9 @@ const (
 	Fatal
 	// CommitRolledBack is COMMIT answered with the tag ROLLBACK.
 	CommitRolledBack
+	// Foreign is an 08xxx that the server has raised itself at a commit: undone
+	// here, but a foreign server may have committed its part.
+	Foreign
 )
 
 // String returns the name of k.
@@ -110,7 +116,7 @@ func (k Kind) String() string {
 	names := [...]string{
 		"Unclassified", "Conflict", "InDoubt", "Draining", "NotReady", "Connection",
 		"NodeFull", "Resource", "SessionEnded", "NotWritable", "StalePlan", "AbortedTx",
-		"ServerFault", "Canceled", "Auth", "Fatal", "CommitRolledBack",
+		"ServerFault", "Canceled", "Auth", "Fatal", "CommitRolledBack", "Foreign",
 	}
 	if int(k) < len(names) {
 		return names[k]
@@ -130,7 +136,7 @@ const (
 	// Undone: the statement, and with it an autocommit transaction, or the
 	// whole transaction at COMMIT, was rolled back.
 	Undone
-	// Doubtful: the server itself doesn't know.
+	// Doubtful: the server itself doesn't know, or not of all that it did.
 	Doubtful
 )
 
