@@ -156,7 +156,9 @@ func (s *Session) endedByRide(ctx context.Context, r *Rows) {
 	c := call{inTx: true, commit: true, attempts: 1, sent: true, flight: r.call.flight}
 	verdict, err := s.judge(ctx, r.phys, &c, r.commitErr)
 	if r.call.fenced && OutcomeOf(err) == CommitSent && verdict.Kind != sqlstate.Foreign {
-		err = s.resolve(r, err)
+		c.fenceID = r.call.fenceID
+		end := Rows{phys: r.phys, call: c} // of COMMIT alone: the statement's own rows have been heard
+		err = s.resolve(&end, err)
 		c.resolved = true
 	}
 	s.over = &txEnd{err: err}

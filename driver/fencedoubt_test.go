@@ -41,6 +41,12 @@ var doubtWrites = []struct {
 			return err
 		})
 	}},
+	{"RunTx with WithCommit returning", func(ctx context.Context, db *sql.DB, id int, opts *driver.TxOptions) error {
+		return driver.RunTx(ctx, db, opts, func(ctx context.Context, tx *sql.Tx) error {
+			var n int
+			return tx.QueryRowContext(driver.WithCommit(ctx), "update doubted set n = n + 1 where id = $1 returning n", id).Scan(&n)
+		})
+	}},
 }
 
 // openDoubted opens a simulated cluster with a fence and a table of counters, and
