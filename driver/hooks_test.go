@@ -13,6 +13,7 @@ import (
 	"github.com/jackc/pgx/v5/pgtype"
 	"github.com/stretchr/testify/require"
 
+	"github.com/anywriter/anywriter/cluster"
 	"github.com/anywriter/anywriter/driver"
 	"github.com/anywriter/anywriter/health"
 	"github.com/anywriter/anywriter/internal/pgtest"
@@ -266,4 +267,20 @@ func TestRawTwice(t *testing.T) {
 		require.ErrorIs(t, err, context.DeadlineExceeded, "%+v", n)
 		return nil
 	})
+}
+
+// TestHookLeavesATransactionOpen: nothing runs on a connection in which a hook has
+// begun a transaction, where it would be acknowledged and lost.
+func TestHookLeavesATransactionOpen(t *testing.T) {
+	db := openWith(t, withParams(sharedServer(t), "acquire_timeout=2s"), func(c *driver.Config) {
+		c.AfterConnect = func(ctx context.Context, conn *pgx.Conn) error {
+			_, err := conn.Exec(ctx, "begin")
+			return err
+		}
+	})
+	_, err := db.ExecContext(t.Context(), "select 1")
+	var hook *cluster.HookError
+	require.ErrorAs(t, err, &hook)
+	require.ErrorContains(t, err, "inside a transaction")
+	require.Equal(t, driver.NotSent, driver.OutcomeOf(err))
 }

@@ -72,10 +72,19 @@ func (d *Dialer) BeforeConnect(ctx context.Context, config *pgx.ConnConfig) erro
 	return nil
 }
 
-// AfterConnect prepares a new connection of a pool.
+// AfterConnect prepares a new connection of a pool. It must be left as it was found:
+// what runs in a transaction that the hook has begun would be lost with it.
 func (d *Dialer) AfterConnect(ctx context.Context, conn *pgx.Conn) error {
-	return note(&d.after, d.Hooks.AfterConnect(ctx, conn))
+	err := d.Hooks.AfterConnect(ctx, conn)
+	if err == nil && d.After != nil {
+		if pc := conn.PgConn(); pc.IsClosed() || pc.IsBusy() || pc.TxStatus() != 'I' {
+			err = &Error{Hook: "AfterConnect", Err: errLeftOpen}
+		}
+	}
+	return note(&d.after, err)
 }
+
+var errLeftOpen = errors.New("it has left the connection closed, busy or inside a transaction")
 
 // note keeps an error, or that there is none, and returns it.
 func note(last *atomic.Pointer[failure], err error) error {

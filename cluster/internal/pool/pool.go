@@ -169,18 +169,21 @@ func (p *Pool[T]) open(ctx context.Context) (*Conn[T], error) {
 	}
 	done := make(chan result) // without room: only one of the two sees the context's end
 	p.running.Go(func() {     // ends with Open, which Close cuts short
-		c, err := p.create(context.WithoutCancel(ctx))
-		if err == nil {
+		r := result{err: errNeverOpened}
+		defer func() {
+			select {
+			case done <- r:
+			case <-ctx.Done():
+				if r.err == nil {
+					p.Release(r.conn, r.conn.used)
+				}
+			}
+		}()
+		r.conn, r.err = p.create(context.WithoutCancel(ctx))
+		if r.err == nil {
 			p.mu.Lock()
 			p.lent++
 			p.mu.Unlock()
-		}
-		select {
-		case done <- result{c, err}:
-		case <-ctx.Done():
-			if err == nil {
-				p.Release(c, c.used)
-			}
 		}
 	})
 	select {
@@ -191,12 +194,25 @@ func (p *Pool[T]) open(ctx context.Context) (*Conn[T], error) {
 	}
 }
 
+// errNeverOpened is the error of who waits for an Open that has ended its goroutine.
+var errNeverOpened = errors.New("opening a connection has ended its goroutine (runtime.Goexit)")
+
 // create opens a connection. Its place is counted, and given up if that fails.
 func (p *Pool[T]) create(ctx context.Context) (*Conn[T], error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	defer context.AfterFunc(p.context, cancel)()
+	returned := false
+	defer func() { // of a goroutine that Open has ended
+		if !returned {
+			p.mu.Lock()
+			defer p.mu.Unlock()
+			p.opening--
+			p.vacate()
+		}
+	}()
 	value, err := p.config.Open(ctx)
+	returned = true
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.opening--

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"flag"
 	"math/rand/v2"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -461,5 +462,25 @@ func TestRandom(t *testing.T) {
 		all.Wait()
 		require.LessOrEqual(t, s.most, 5)
 		require.Zero(t, p.Stat().Lent)
+	})
+}
+
+// TestOpenEndsItsGoroutine: an Open that never returns, as that of a test whose hook
+// has called FailNow, takes no place and holds up neither its caller nor Close.
+func TestOpenEndsItsGoroutine(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := New(Config[int]{
+			Max: 1, Now: func() int64 { return time.Now().UnixNano() }, MaxAge: time.Hour, MaxIdle: time.Hour, Close: func(int) {},
+			Open: func(context.Context) (int, error) {
+				runtime.Goexit()
+				return 0, nil
+			},
+		})
+		for range 3 {
+			_, err := p.Acquire(t.Context(), time.Now().UnixNano())
+			require.ErrorIs(t, err, errNeverOpened)
+			require.Zero(t, p.Stat().Total)
+		}
+		p.Close()
 	})
 }
