@@ -97,6 +97,13 @@ func waitRoles(t testing.TB, db *sql.DB, want ...cluster.Role) {
 	}, 20*time.Second, 2*time.Millisecond, "want %v", want)
 }
 
+// waitCut waits until connections of a node have been cut, which follows the news.
+func waitCut(t testing.TB, db *sql.DB, node int) {
+	t.Helper()
+	c := clusterOf(t, db)
+	require.Eventually(t, func() bool { return c.Stats().Nodes[node].Cuts > 0 }, 20*time.Second, time.Millisecond)
+}
+
 // control runs a statement on one server, past the driver.
 func control(t testing.TB, s *pgtest.Server, sql string) string {
 	t.Helper()
@@ -542,6 +549,7 @@ func TestPromotionBesideALivingPrimary(t *testing.T) {
 	require.NoError(t, err)
 	require.NoError(t, promoted.Promote())
 	waitRoles(t, db, cluster.RoleSuperseded, cluster.RoleWriter)
+	waitCut(t, db, 0) // a COMMIT on its way before that is in doubt
 	err = tx.Commit()
 	require.Error(t, err, "it would be lost")
 	require.Equal(t, "0", control(t, old, "select count(*) from ledger"))
