@@ -54,17 +54,65 @@ func TestStalledClientBlamesNobody(t *testing.T) {
 		assert.Positive(t, v.Stalls, "the client has noticed")
 	})
 	t.Run("starved", func(t *testing.T) {
-		stall(t, g, func(_ *os.Process, say func(string)) {
-			say("starve")
-			<-time.After(3 * time.Second)
-			say("enough")
-		})
+		// The client takes all CPUs that it gets. Where the servers, which are in this
+		// process, have stood still as well, their silence says nothing about the client.
+		for range 5 {
+			late := lateness()
+			v := loadedClient(t, g, func(_ *os.Process, say func(string)) {
+				say("starve")
+				<-time.After(3 * time.Second)
+				say("enough")
+			})
+			if worst := late(); worst > serverStall {
+				t.Logf("the servers stood still for %v: %+v", worst, v)
+				continue
+			}
+			v.check(t)
+			return
+		}
+		t.Skip("this machine had no time for the servers either")
 	})
 }
 
-// stall runs a client, does something to it in the middle of its load, and returns
-// what it says in the end.
+// serverStall is how late a timer of the servers' process may be for them to count as
+// running.
+const serverStall = 100 * time.Millisecond
+
+// lateness watches how late timers of this process are, until the returned function is
+// called, which returns the longest time.
+func lateness() (stop func() time.Duration) {
+	const every = 5 * time.Millisecond
+	quit, worst := make(chan struct{}), make(chan time.Duration)
+	go func() { // ends when stop is called
+		longest := time.Duration(0)
+		for {
+			due := time.Now().Add(every)
+			select {
+			case <-quit:
+				worst <- longest
+				return
+			case <-time.After(every):
+				longest = max(longest, time.Since(due))
+			}
+		}
+	}()
+	return func() time.Duration {
+		close(quit)
+		return <-worst
+	}
+}
+
+// stall is a measurement that has to come out well.
 func stall(t *testing.T, g *target, during func(client *os.Process, say func(line string))) verdict {
+	t.Helper()
+	v := loadedClient(t, g, during)
+	v.check(t)
+	return v
+}
+
+// loadedClient runs a client, does something to it in the middle of its load, and returns
+// what it says in the end.
+func loadedClient(t *testing.T, g *target, during func(client *os.Process, say func(line string))) verdict {
 	t.Helper()
 	g.empty(t)
 	client := exec.Command(os.Args[0], "-test.run", "^TestStalledClientBlamesNobody$")
@@ -96,13 +144,18 @@ func stall(t *testing.T, g *target, during func(client *os.Process, say func(lin
 			require.NoError(t, json.Unmarshal([]byte(text), &v))
 		}
 	}
+	return v
+}
+
+// check holds that nobody was blamed.
+func (v verdict) check(t *testing.T) {
+	t.Helper()
 	t.Logf("%+v", v)
 	assert.Positive(t, v.Operations)
 	assert.Zero(t, v.Failed)
 	assert.Zero(t, v.Unknown)
 	assert.Zero(t, v.Cuts)
 	assert.NotContains(t, v.States, "Down")
-	return v
 }
 
 // child is the client's side: it loads, does what it is told, and reports.
