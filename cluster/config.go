@@ -69,7 +69,8 @@ type Config struct {
 	// use, once it is open, and again each time the state of its session has been
 	// undone (see session_reset): what it sets with SET would be gone otherwise.
 	// It may register types on the connection's TypeMap. It must not keep the
-	// connection nor leave a transaction open, which is an error, and must be safe for concurrent use.
+	// connection nor leave a transaction open, which is an error, and must be safe
+	// for concurrent use.
 	AfterConnect func(ctx context.Context, conn *pgx.Conn) error
 	// Events are called when something happens; see there.
 	Events EventListener

@@ -22,16 +22,22 @@ type Verdict struct {
 // primary isn't right again because the new one is down.
 func Judge(claims []Claim) []Verdict {
 	out := make([]Verdict, len(claims))
-	for i, c := range claims {
-		out[i] = Verdict{Role: c.Role, Reason: c.Reason, Chosen: c.Chosen}
-		if newest := newest(claims, c); newest >= 0 {
-			out[i] = Verdict{
-				Role: Superseded, Reason: ReasonTimeline, By: newest,
-				Old: c.Timeline, New: claims[newest].Timeline,
-			}
-		}
+	for i := range claims {
+		out[i] = JudgeOne(claims, i)
 	}
 	return out
+}
+
+// JudgeOne gives node i the role that Judge does.
+func JudgeOne(claims []Claim, i int) Verdict {
+	c := claims[i]
+	if newest := newest(claims, c); newest >= 0 {
+		return Verdict{
+			Role: Superseded, Reason: ReasonTimeline, By: newest,
+			Old: c.Timeline, New: claims[newest].Timeline,
+		}
+	}
+	return Verdict{Role: c.Role, Reason: c.Reason, Chosen: c.Chosen}
 }
 
 // newest returns the index of the writer that supersedes c, or -1. Of several it
