@@ -327,6 +327,9 @@ func (n *Node) failed(now int64, c *call, v sqlstate.Verdict) {
 	}
 	n.counters.ops.Add(1)
 	n.counters.errors.Add(1)
+	if kind == health.EventReset {
+		n.broke.Store(now)
+	}
 	if kind != health.EventDrain { // which may be this session's alone
 		n.load.Fail(now)
 	}

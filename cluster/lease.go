@@ -93,7 +93,7 @@ func (p *physical) reusable() bool {
 func (l *lease) giveBack() {
 	if l.phys.reusable() {
 		now := l.phys.heard
-		if now == 0 || now < l.entered {
+		if now < l.entered {
 			now = l.node.cluster.clock.Nanos()
 		}
 		l.node.pool.Release(l.conn, now)

@@ -47,6 +47,7 @@ type Node struct {
 	reported          health.State // last told to the listener; the monitor's goroutine's
 	latency           histogram.Histogram
 	counters          counters
+	broke             atomic.Int64 // when a connection in use last broke, by the cluster's clock
 
 	profile     atomic.Pointer[engine.Profile] // what kind of server it is; never nil
 	lastError   atomic.Pointer[error]          // the last failure to connect

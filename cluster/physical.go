@@ -32,7 +32,7 @@ type physical struct {
 	stmts     *stmtcache.Cache
 	encoder   pgx.ExtendedQueryBuilder
 	bundle    *bundle.Bundle // for what travels in one flush
-	heard     int64          // when its last statement was answered, by the cluster's clock
+	heard     int64          // when it was opened or its last statement was answered, by the cluster's clock
 	prepared  bool           // the application used PREPARE: the reset must drop its names
 	loaded    bool           // the application used LOAD, which nothing undoes
 }
@@ -42,6 +42,7 @@ func newPhysical(node *Node, conn *pgx.Conn) *physical {
 	p := &physical{
 		node:  node,
 		born:  time.Now(),
+		heard: node.cluster.clock.Nanos(),
 		conn:  conn,
 		pc:    conn.PgConn(),
 		sock:  socket.Find(conn.PgConn().Conn()),
@@ -98,14 +99,17 @@ func abandon(pipe *pgconn.Pipeline, err error) error {
 // under way then is exposed to it for longer.
 const freshFor = 100 * time.Microsecond
 
-// gone reports whether the idle connection is known to be dead.
+// gone reports whether the idle connection is known to be dead, or has to be taken
+// for it: one that can't be looked at and was last heard of before another one of the
+// node's broke. Each of them would otherwise be found by an operation, and all of them
+// together keep the node's breaker open for a long time.
 func (p *physical) gone(now int64) bool {
 	switch {
 	case p.pc.IsClosed():
 		return true
-	case p.sock == nil:
-		return false
-	case p.heard != 0 && now-p.heard < int64(freshFor):
+	case p.sock == nil || p.sock.Blind():
+		return p.heard < p.node.broke.Load() || p.sock != nil && p.sock.Cut()
+	case now-p.heard < int64(freshFor):
 		return p.sock.Cut()
 	default:
 		return p.sock.Gone(p.encrypted)

@@ -7,8 +7,10 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/anywriter/anywriter/cluster"
 	"github.com/anywriter/anywriter/health"
 	"github.com/anywriter/anywriter/simnode"
 )
@@ -67,4 +69,40 @@ func TestLongTrialsDontCloseANode(t *testing.T) {
 			})
 		})
 	}
+}
+
+// TestConnectionsOfADialFunc: one that isn't a socket of the system's can't be looked
+// at. When one of a node's breaks, the idle ones that were heard of before go as well,
+// instead of being found one by one, each by an operation, behind an open breaker.
+func TestConnectionsOfADialFunc(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		sim := startSim(t, simnode.Config{Nodes: 3, InMemory: true})
+		db := openSim(t, sim, true)
+		defer func() { require.NoError(t, db.Close()) }()
+		node := func() cluster.NodeStats { return clusterOf(t, db).Stats().Nodes[0] }
+		all := func(sql string) {
+			var running sync.WaitGroup
+			for range 40 {
+				running.Go(func() { // ends with its statement
+					_, err := db.ExecContext(t.Context(), sql)
+					assert.NoError(t, err)
+				})
+			}
+			running.Wait()
+		}
+		waitState(t, db, 0, health.Up)
+		all("select pg_sleep(0.1)")
+		require.Greater(t, node().Idle, 8)
+		sim.Node(1).Reset()
+		time.Sleep(2 * time.Second) // the prober has come back
+		before := node()
+		for range 400 {
+			all("select 1")
+			time.Sleep(10 * time.Millisecond)
+		}
+		after := node()
+		require.LessOrEqual(t, after.Errors-before.Errors, int64(10), "each of the broken connections was used")
+		require.Equal(t, health.BreakerClosed, after.Breaker)
+		require.Greater(t, after.Picks-before.Picks, int64(2000), "of 16000, a third is a fair share")
+	})
 }

@@ -36,9 +36,9 @@ type phases struct {
 func phasesOf(g *target, f fault) phases {
 	switch {
 	case g.virtual && f.bounds.fenced:
-		return phases{pace: 20 * time.Millisecond, warm: time.Second, well: time.Second, hurt: 4 * time.Second, after: 5 * time.Second, share: 2 * time.Second}
+		return phases{pace: 20 * time.Millisecond, warm: time.Second, well: time.Second, hurt: 4 * time.Second, after: 5 * time.Second, share: 5 * time.Second}
 	case g.virtual:
-		return phases{pace: 20 * time.Millisecond, warm: time.Second, well: 3 * time.Second, hurt: 10 * time.Second, after: 10 * time.Second, share: 3 * time.Second}
+		return phases{pace: 20 * time.Millisecond, warm: time.Second, well: 3 * time.Second, hurt: 10 * time.Second, after: 10 * time.Second, share: 5 * time.Second}
 	case *write:
 		return phases{pace: 5 * time.Millisecond, warm: time.Second, well: 2 * time.Second, hurt: 5 * time.Second, after: 8 * time.Second, share: 2 * time.Second}
 	case *all:

@@ -29,11 +29,19 @@ func (r *result) summary() string {
 		r.record.Rate(r.well, r.hurt), r.record.Rate(r.hurt, r.healed), r.share, r.dialed, r.cuts, r.after.Stalls-r.before.Stalls)
 }
 
-func listed(misses []string) string {
+// listed names the bounds that were missed, and what was believed of each node at
+// the end.
+func (r *result) listed(misses []string) string {
 	if len(misses) == 0 {
 		return ""
 	}
-	return "; missed: " + strings.Join(misses, ", ")
+	var b strings.Builder
+	fmt.Fprintf(&b, "; missed: %s; healed at %v", strings.Join(misses, ", "), r.healed)
+	for _, n := range r.after.Nodes {
+		fmt.Fprintf(&b, "; %s is %v (%v) since %v, breaker %v, %d in flight, %d picks, %d connections, %d idle %s",
+			n.Addr, n.State, n.Reason, n.Since, n.Breaker, n.InFlight, n.Picks, n.Conns, n.Idle, n.Note)
+	}
+	return b.String()
 }
 
 func round(d time.Duration) time.Duration {

@@ -41,7 +41,7 @@ func (g *target) repeat(t *testing.T, f fault, hurt func() (heal func())) {
 		r := g.measured(t, f, g.ours(t), hurt)
 		r.neverHappens(t, f)
 		misses := r.inTime(g, f)
-		t.Logf("round %d: %s%s", round, r.summary(), listed(misses))
+		t.Logf("round %d: %s%s", round, r.summary(), r.listed(misses))
 		if len(misses) == 0 {
 			g.report(f, "anywriter", r)
 			break

@@ -22,6 +22,10 @@ func (p *peeker) init() {
 	}
 }
 
+// Blind reports that Gone can't see whether the server has closed the connection: it
+// isn't a socket of the system's.
+func (c *Conn) Blind() bool { return c.raw == nil }
+
 // Gone reports whether the server has closed an idle connection or left a
 // final error message on it. False where that can't be seen. A farewell under
 // TLS is encrypted and can't be told from other records; it is found by the
