@@ -272,7 +272,7 @@ func (n *Node) take(ctx context.Context, v *view, panicking bool, since time.Tim
 	l, err := n.acquire(ctx, since, began)
 	if err == nil {
 		l.done = done
-		n.counters.picks.Add(1)
+		l.phys.tally.picks.Add(1)
 		return l, nil
 	}
 	owed := lease{node: n, done: done}

@@ -41,8 +41,7 @@ type Cluster struct {
 	hooks    hook.Hooks
 
 	view     atomic.Pointer[view]
-	sequence atomic.Uint64 // numbers the operations
-	unserved atomic.Int64  // operations for which no node was found
+	unserved atomic.Int64 // operations for which no node was found
 	fatal    atomic.Pointer[error]
 
 	settled    atomic.Bool // the first round of probes is over
@@ -61,6 +60,10 @@ type Cluster struct {
 
 	identities sync.Mutex // guards what servers said about themselves
 	roles      roles
+
+	_        [64]byte      // every operation changes what follows, and none what precedes
+	sequence atomic.Uint64 // numbers the operations
+	_        [64]byte
 }
 
 // firstRoundLimit bounds how long the very first operations wait for all nodes

@@ -147,10 +147,10 @@ func (e *txEnd) ending() (txEnding, error) {
 // endedByRide keeps the result of a COMMIT that travelled with a statement.
 func (s *Session) endedByRide(ctx context.Context, r *Rows) {
 	s.place.leave() // whatever became of it, it is over
-	counters := &r.phys.node.counters
+	tally := r.phys.tally
 	if r.committed {
 		s.over = &txEnd{}
-		counters.ended(Committed)
+		tally.ended(Committed)
 		return
 	}
 	c := call{inTx: true, commit: true, attempts: 1, sent: true, flight: r.call.flight}
@@ -162,12 +162,12 @@ func (s *Session) endedByRide(ctx context.Context, r *Rows) {
 		c.resolved = true
 	}
 	s.over = &txEnd{err: err}
-	counters.ended(OutcomeOf(err))
+	tally.ended(OutcomeOf(err))
 	now := s.cluster.clock.Nanos()
 	c.started = r.call.started
 	s.remember(&c, r.phys.node, now, err)
 	s.attach(err)
-	r.phys.node.failed(now, &c, verdict)
+	r.phys.failed(now, &c, verdict)
 }
 
 // lostWithRide keeps what is known of a transaction whose connection broke

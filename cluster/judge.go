@@ -36,9 +36,9 @@ func (s *Session) ended(ctx context.Context, r *Rows) {
 	s.noteEnd(r)
 	if r.err == nil {
 		s.lease.settle(health.BreakerSuccess)
-		p.node.finished(now, c, true)
+		p.finished(now, c, true)
 		if r.commits() {
-			p.node.counters.ended(Committed)
+			p.tally.ended(Committed)
 		}
 		p.heard = now
 		s.remember(c, p.node, now, nil)
@@ -57,7 +57,7 @@ func (s *Session) ended(ctx context.Context, r *Rows) {
 		p.stmts.Drop(c.sql)
 	}
 	dead := s.inTx && s.begin == "" && !p.pc.IsClosed() && p.pc.TxStatus() == 'I'
-	p.node.failed(now, c, verdict)
+	p.failed(now, c, verdict)
 	if p.pc.IsClosed() {
 		s.loseLease(final)
 	}
@@ -67,7 +67,7 @@ func (s *Session) ended(ctx context.Context, r *Rows) {
 			s.lost = errors.Unwrap(final) // how the commit ended is no news of the session
 		}
 	}
-	p.node.counters.ended(OutcomeOf(r.err))
+	p.tally.ended(OutcomeOf(r.err))
 	if c.riding {
 		s.lostWithRide(r.err)
 	}
@@ -297,21 +297,22 @@ func (s *Session) refused(c *call, err error) error {
 }
 
 // finished books an exchange that the server completed.
-func (n *Node) finished(now int64, c *call, ok bool) {
-	n.counters.ops.Add(1)
+func (p *physical) finished(now int64, c *call, ok bool) {
+	p.tally.ops.Add(1)
 	if !ok {
-		n.counters.errors.Add(1)
+		p.tally.errors.Add(1)
 	}
 	if c.answered == 0 {
 		c.answered = now
 	}
 	latency := time.Duration(c.answered - c.started)
-	n.latency.Record(latency)
-	n.load.Observe(now, latency)
+	p.tally.latency.Record(latency)
+	p.node.load.Observe(now, latency)
 }
 
 // failed books an exchange that ended in an error.
-func (n *Node) failed(now int64, c *call, v sqlstate.Verdict) {
+func (p *physical) failed(now int64, c *call, v sqlstate.Verdict) {
+	n := p.node
 	if v.Kind == sqlstate.Conflict {
 		n.counters.conflicts.Add(1)
 	}
@@ -322,11 +323,11 @@ func (n *Node) failed(now int64, c *call, v sqlstate.Verdict) {
 		n.cluster.monitor.Observe(n.index, kind, at)
 	}
 	if kind == health.EventNone || kind == health.EventRole {
-		n.finished(now, c, false)
+		p.finished(now, c, false)
 		return
 	}
-	n.counters.ops.Add(1)
-	n.counters.errors.Add(1)
+	p.tally.ops.Add(1)
+	p.tally.errors.Add(1)
 	if kind == health.EventReset {
 		n.broke.Store(now)
 	}

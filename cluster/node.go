@@ -13,7 +13,6 @@ import (
 
 	"github.com/anywriter/anywriter/balancer"
 	"github.com/anywriter/anywriter/cluster/engine"
-	"github.com/anywriter/anywriter/cluster/internal/histogram"
 	"github.com/anywriter/anywriter/cluster/internal/hook"
 	"github.com/anywriter/anywriter/cluster/internal/pool"
 	"github.com/anywriter/anywriter/cluster/internal/role"
@@ -38,14 +37,12 @@ type Node struct {
 	pulse   *health.Pulse
 	breaker *health.Breaker
 	wary    atomic.Int32 // answers still owed to the breaker after a failure; see consent
-	load    balancer.Load
 	reset   SessionReset
 
 	implicitTx        atomic.Bool // several statements before one Sync were seen to be one transaction
 	tracer            trace.Tracer
 	statementCapacity int
 	reported          health.State // last told to the listener; the monitor's goroutine's
-	latency           histogram.Histogram
 	counters          counters
 	broke             atomic.Int64 // when a connection in use last broke, by the cluster's clock
 
@@ -63,6 +60,10 @@ type Node struct {
 	known   identity   // guarded by the cluster's identities
 	claim   role.Claim // what it said of its role last; guarded by the cluster's roles
 	refused time.Time  // when it last refused a write; the same
+
+	_    [64]byte // every operation changes what follows, and none what precedes
+	load balancer.Load
+	_    [64]byte
 }
 
 // maxDials bounds the connections to one node that are being opened at the

@@ -27,6 +27,7 @@ type physical struct {
 	born      time.Time
 	conn      *pgx.Conn
 	pc        *pgconn.PgConn
+	tally     *tally
 	sock      *socket.Conn
 	encrypted bool
 	stmts     *stmtcache.Cache
@@ -41,6 +42,7 @@ type physical struct {
 func newPhysical(node *Node, conn *pgx.Conn) *physical {
 	p := &physical{
 		node:  node,
+		tally: node.counters.tally(),
 		born:  time.Now(),
 		heard: node.cluster.clock.Nanos(),
 		conn:  conn,

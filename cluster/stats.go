@@ -4,17 +4,34 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/anywriter/anywriter/cluster/internal/histogram"
 	"github.com/anywriter/anywriter/health"
 )
 
-// counters are what a node counts since Open.
+// counters are what a node counts since Open, but for what every operation changes.
 type counters struct {
-	picks, ops, errors, conflicts, retries, cuts atomic.Int64
-
-	outcomes [Committed + 1]atomic.Int64
+	conflicts, retries, cuts atomic.Int64
 
 	// What the commit fence found out about work whose answer was lost here.
 	foundCommitted, foundAborted, stayedUnknown atomic.Int64
+
+	tallies [8]tally // the node's are their sums
+	next    atomic.Uint32
+}
+
+// tally counts what every operation changes. Each connection has one of its node's:
+// if there were only one, the processors would fetch its cache lines from each other
+// in every operation.
+type tally struct {
+	picks, ops, errors atomic.Int64
+	outcomes           [Committed + 1]atomic.Int64
+	latency            histogram.Histogram
+	_                  [64]byte
+}
+
+// tally returns the one for the next connection.
+func (c *counters) tally() *tally {
+	return &c.tallies[c.next.Add(1)%uint32(len(c.tallies))]
 }
 
 // Outcomes counts what was sent to nodes by how it ended, in the words of OutcomeOf.
@@ -30,14 +47,24 @@ type Outcomes struct {
 }
 
 // ended counts an outcome.
-func (c *counters) ended(o Outcome) { c.outcomes[o].Add(1) }
+func (t *tally) ended(o Outcome) { t.outcomes[o].Add(1) }
 
-// ends returns the counts.
-func (c *counters) ends() Outcomes {
-	return Outcomes{
-		Committed: c.outcomes[Committed].Load(), NotSent: c.outcomes[NotSent].Load(),
-		DefinitelyAborted: c.outcomes[DefinitelyAborted].Load(), CommitSent: c.outcomes[CommitSent].Load(),
+// add adds the sums of the tallies, and the quantiles of their latencies.
+func (c *counters) add(s *NodeStats) {
+	var all histogram.Sum
+	for i := range c.tallies {
+		t := &c.tallies[i]
+		s.Picks += t.picks.Load()
+		s.Ops += t.ops.Load()
+		s.Errors += t.errors.Load()
+		s.Outcomes.Committed += t.outcomes[Committed].Load()
+		s.Outcomes.NotSent += t.outcomes[NotSent].Load()
+		s.Outcomes.DefinitelyAborted += t.outcomes[DefinitelyAborted].Load()
+		s.Outcomes.CommitSent += t.outcomes[CommitSent].Load()
+		all.Add(&t.latency)
 	}
+	q := all.Quantiles(0.5, 0.99)
+	s.P50, s.P99 = q[0], q[1]
 }
 
 // Stats is a snapshot of a cluster.
@@ -119,19 +146,17 @@ func (c *Cluster) Stats() Stats {
 }
 
 func (n *Node) stats(r health.Report) NodeStats {
-	pool, q := n.pool.Stat(), n.latency.Quantiles(0.5, 0.99)
+	pool := n.pool.Stat()
 	s := NodeStats{
 		Addr: n.addr, State: r.State, Reason: r.Reason, Since: r.Since, Breaker: r.Breaker, RoundTrip: r.RoundTrip,
 		InFlight: int(n.load.InFlight()), Conns: pool.Total, Idle: pool.Idle,
-		Sockets: n.traffic.Count(),
-		Picks:   n.counters.picks.Load(), Ops: n.counters.ops.Load(), Errors: n.counters.errors.Load(),
+		Sockets:   n.traffic.Count(),
 		Conflicts: n.counters.conflicts.Load(), Retries: n.counters.retries.Load(),
-		Outcomes: n.counters.ends(),
-		Opened:   n.traffic.Opened(), Cuts: n.counters.cuts.Load(),
+		Opened: n.traffic.Opened(), Cuts: n.counters.cuts.Load(),
 		FoundCommitted: n.counters.foundCommitted.Load(), FoundAborted: n.counters.foundAborted.Load(),
 		StayedUnknown: n.counters.stayedUnknown.Load(),
-		P50:           q[0], P99: q[1],
 	}
+	n.counters.add(&s)
 	if note := n.standing().note(); note != "" {
 		s.Note = note
 	} else if d := n.duplicateOf.Load(); d != nil {

@@ -10,6 +10,7 @@ import (
 type Pulse struct {
 	base time.Time
 	last atomic.Int64 // nanoseconds since base, plus one; zero for never
+	_    [64]byte     // it changes with every read: nothing else shall share its cache line
 }
 
 // NewPulse returns a Pulse without a beat.

@@ -36,22 +36,31 @@ func upperMicros(bucket int) float64 {
 	return base * (1 + float64(bucket%4+1)/4)
 }
 
+// Sum adds histograms up. The zero value is empty. It isn't safe for concurrent use.
+type Sum struct {
+	counts [4 * 33]uint64
+	total  uint64
+}
+
+// Add adds what has been recorded so far.
+func (s *Sum) Add(h *Histogram) {
+	for i := range h.buckets {
+		n := h.buckets[i].Load()
+		s.counts[i] += n
+		s.total += n
+	}
+}
+
 // Quantiles returns the upper ends of the buckets that hold the given
 // quantiles (0 to 1, ascending); zeros without samples.
-func (h *Histogram) Quantiles(qs ...float64) []time.Duration {
-	var counts [len(h.buckets)]uint64
-	total := uint64(0)
-	for i := range h.buckets {
-		counts[i] = h.buckets[i].Load()
-		total += counts[i]
-	}
+func (s *Sum) Quantiles(qs ...float64) []time.Duration {
 	out := make([]time.Duration, len(qs))
-	if total == 0 {
+	if s.total == 0 {
 		return out
 	}
 	for k, q := range qs {
-		rank, seen := uint64(q*float64(total-1))+1, uint64(0)
-		for i, n := range counts {
+		rank, seen := uint64(q*float64(s.total-1))+1, uint64(0)
+		for i, n := range s.counts {
 			if seen += n; seen >= rank {
 				out[k] = time.Duration(upperMicros(i) * float64(time.Microsecond))
 				break

@@ -23,14 +23,18 @@ func TestBucketsAreMonotonicAndTight(t *testing.T) {
 }
 
 func TestQuantiles(t *testing.T) {
-	var h Histogram
-	require.Equal(t, []time.Duration{0, 0}, h.Quantiles(0.5, 0.99))
-	for i := range 100 {
-		h.Record(time.Duration(i+1) * time.Millisecond)
+	var h, other Histogram
+	var sum Sum
+	require.Equal(t, []time.Duration{0, 0}, sum.Quantiles(0.5, 0.99))
+	for i := range 50 {
+		h.Record(time.Duration(2*i+1) * time.Millisecond)
+		other.Record(time.Duration(2*i+2) * time.Millisecond)
 	}
-	h.Record(-time.Second)      // counts as the smallest
-	h.Record(10000 * time.Hour) // counts as the largest
-	q := h.Quantiles(0, 0.5, 0.98, 1)
+	h.Record(-time.Second)          // counts as the smallest
+	other.Record(10000 * time.Hour) // counts as the largest
+	sum.Add(&h)
+	sum.Add(&other)
+	q := sum.Quantiles(0, 0.5, 0.98, 1)
 	require.Less(t, q[0], 3*time.Microsecond)
 	require.InDelta(t, 50, q[1].Seconds()*1000, 15)
 	require.InDelta(t, 98, q[2].Seconds()*1000, 20)
