@@ -1,5 +1,7 @@
 package balancer
 
+import "math/bits"
+
 // boundFloor is how many operations in flight never make a node overloaded for
 // a key. Without it a quiet client, whose average is below one, would send the
 // second of two operations at a time elsewhere, although nobody is busy. Four
@@ -49,6 +51,13 @@ func KeyOf(key string) uint64 {
 	return mix(h, 0, 0)
 }
 
+// score ranks a candidate for a key: the halves of a product, folded, as in wyhash
+// (Wang Yi). Both come out of KeyOf, and are as good as random.
+func score(key, name uint64) uint64 {
+	high, low := bits.Mul64(key^name, golden)
+	return high ^ low
+}
+
 // forKey returns the first candidate in the order of the key that has room, or
 // None.
 func (v *View) forKey(r Request) int {
@@ -60,7 +69,7 @@ func (v *View) forKey(r Request) int {
 			continue
 		}
 		c := &v.candidates[i]
-		score := mix(r.Key, c.hash, 0)
+		score := score(r.Key, c.hash)
 		if first == None || score > firstScore {
 			first, firstScore = i, score
 		}
