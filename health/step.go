@@ -276,8 +276,9 @@ func (m Machine) broke(ev Event, now time.Time) (Machine, []Action) {
 	switch {
 	case m.State.Serving():
 		return m.to(Suspect, reason, now), []Action{ActionProbe}
-	case m.State == Suspect && m.failures >= failedProbes:
-		// Something accepts and hangs up: a proxy in front of a dead server.
+	case (m.State == Suspect || m.State == Draining) && m.failures >= failedProbes:
+		// Something accepts and hangs up: a proxy in front of a dead server. Only a
+		// node that is down is asked at growing pauses.
 		return m.fall(reason, now, ActionCut)
 	case m.State == Draining, m.State == Suspect && m.failures <= 1:
 		return m, []Action{ActionProbe}

@@ -75,6 +75,8 @@ func TestStep(t *testing.T) {
 		"draining, last hope":           {append(up, ev(ms, EventDrain), ev(ms, EventDrain), alone(2*ms, EventProbeOK)), Up, ReasonNone, nil},
 		"draining, refused":             {append(up, ev(ms, EventDrain), ev(ms, EventDrain), ev(2*ms, EventRefused)), Down, ReasonRefused, []Action{ActionCut}},
 		"draining, silent":              {append(up, ev(ms, EventDrain), ev(ms, EventDrain), ev(2*ms, EventProbeTimeout)), Down, ReasonDraining, []Action{ActionCut}},
+		"draining, hangs up":            {append(up, ev(ms, EventDrain), ev(ms, EventDrain), probe(2*ms, EventReset), probe(3*ms, EventReset)), Draining, ReasonDraining, []Action{ActionProbe}},
+		"draining, hangs up for good":   {append(up, ev(ms, EventDrain), ev(ms, EventDrain), probe(2*ms, EventReset), probe(3*ms, EventReset), probe(4*ms, EventReset)), Down, ReasonReset, []Action{ActionCut}},
 		"breaker opens":                 {append(up, ev(ms, EventBreakerOpen)), Suspect, ReasonBreaker, []Action{ActionProbe}},
 		"breaker open, probe answered":  {append(up, ev(ms, EventBreakerOpen), ev(2*ms, EventProbeOK)), Suspect, ReasonBreaker, nil},
 		"breaker opens and closes":      {append(up, ev(ms, EventBreakerOpen), ev(2*ms, EventBreakerClosed)), Up, ReasonNone, nil},
