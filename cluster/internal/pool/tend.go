@@ -3,7 +3,6 @@ package pool
 import (
 	"context"
 	"slices"
-	"sync"
 	"time"
 )
 
@@ -61,16 +60,17 @@ func (p *Pool[T]) sweep() {
 	})
 }
 
-// fill opens what is missing to MinIdle. A failure is left to the next round: the
-// node's health is watched by others.
+// fill begins to open what is missing to MinIdle. It doesn't wait: an Open may ignore
+// its context, and the other connections are to be looked after. A failure is left to
+// the next round: the node's health is watched by others.
 func (p *Pool[T]) fill() {
-	ctx, cancel := context.WithTimeout(p.context, fillTimeout)
-	defer cancel()
-	var all sync.WaitGroup
 	for range p.missing() {
-		all.Go(func() { _ = p.Grow(ctx) }) // ends with the dial, which Close and the timeout cut short
+		p.running.Go(func() { // ends with the dial, which Close and the timeout cut short
+			ctx, cancel := context.WithTimeout(p.context, fillTimeout)
+			defer cancel()
+			_ = p.Grow(ctx)
+		})
 	}
-	all.Wait()
 }
 
 // missing returns how many idle connections there are too few.
