@@ -151,16 +151,21 @@ func (c *Cluster) changed(v *health.View, i int) {
 }
 
 // warm opens idle connections to a node that may be dialed again, so that its
-// first operations needn't wait for them.
+// first operations needn't wait for them. Those that have ended with the node no longer
+// count.
 func (c *Cluster) warm(n *Node) {
-	for range c.settings.MinIdle {
-		// Ends when the dial does, at the latest when Close cancels the context.
-		c.background.start(func() {
-			if err := n.pool.Grow(c.context); n.hooks.MayRefresh(err) {
-				_ = n.pool.Grow(c.context) // the prober meets whatever is wrong, too
-			}
-		})
-	}
+	// Ends when it has looked at the idle connections, without waiting for the node.
+	c.background.start(func() {
+		n.weed()
+		for range c.settings.MinIdle {
+			// Ends when the dial does, at the latest when Close cancels the context.
+			c.background.start(func() {
+				if err := n.pool.Grow(c.context); n.hooks.MayRefresh(err) {
+					_ = n.pool.Grow(c.context) // the prober meets whatever is wrong, too
+				}
+			})
+		}
+	})
 }
 
 // closeGrace is how long Close lets operations that are under way go on before

@@ -328,13 +328,19 @@ func (p *physical) failed(now int64, c *call, v sqlstate.Verdict) {
 	}
 	p.tally.ops.Add(1)
 	p.tally.errors.Add(1)
-	if kind == health.EventReset {
+	if endsSessions(kind) {
 		n.broke.Store(now)
 	}
 	if kind != health.EventDrain { // which may be this session's alone
 		n.load.Fail(now)
 	}
 	n.cluster.monitor.Observe(n.index, kind, n.cluster.clock.Time(now))
+}
+
+// endsSessions reports whether a node of which this was heard on one connection may
+// have ended the others as well.
+func endsSessions(kind health.Kind) bool {
+	return kind == health.EventReset || kind == health.EventDrain
 }
 
 // breakerResult translates a verdict for the node's breaker.

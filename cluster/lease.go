@@ -157,6 +157,18 @@ func (n *Node) obtain(ctx context.Context, now int64) (*pool.Conn[*physical], er
 	return conn, err
 }
 
+// weed closes the node's idle connections that are known to be dead.
+func (n *Node) weed() {
+	now := n.cluster.clock.Nanos()
+	n.pool.Weed(func(p *physical) bool {
+		gone := p.gone(now)
+		if gone {
+			p.destroy()
+		}
+		return gone
+	})
+}
+
 // destroy closes the connection without waiting for the server. pgx must see
 // it as closed, or the pool would keep it.
 func (p *physical) destroy() {

@@ -44,7 +44,7 @@ type Node struct {
 	statementCapacity int
 	reported          health.State // last told to the listener; the monitor's goroutine's
 	counters          counters
-	broke             atomic.Int64 // when a connection in use last broke, by the cluster's clock
+	broke             atomic.Int64 // when a connection in use, the prober's included, last broke, by the cluster's clock
 
 	profile     atomic.Pointer[engine.Profile] // what kind of server it is; never nil
 	lastError   atomic.Pointer[error]          // the last failure to connect

@@ -65,6 +65,9 @@ func (p *prober) probe(ctx context.Context) error {
 	}
 	p.node.lastError.Store(&err)
 	if p.conn != nil && p.conn.IsClosed() {
+		if endsSessions(health.KindOf(err)) {
+			p.node.broke.Store(p.node.cluster.clock.Nanos())
+		}
 		p.drop()
 	}
 	return err

@@ -268,6 +268,23 @@ func (p *Pool[T]) Discard(c *Conn[T]) {
 	p.retire(c)
 }
 
+// Weed closes the idle connections of which gone says that they are dead. While it
+// looks at them nobody gets them.
+func (p *Pool[T]) Weed(gone func(T) bool) {
+	p.mu.Lock()
+	looked := p.idle
+	p.idle = nil
+	p.lent += len(looked)
+	p.mu.Unlock()
+	for _, c := range looked {
+		if gone(c.Value) {
+			p.Discard(c)
+		} else {
+			p.Release(c, c.used)
+		}
+	}
+}
+
 // retire closes a connection that nobody can get any more. The caller holds the
 // mutex.
 func (p *Pool[T]) retire(c *Conn[T]) {

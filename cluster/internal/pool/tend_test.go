@@ -53,3 +53,25 @@ func TestOpenIgnoresItsContext(t *testing.T) {
 		require.Equal(t, Stat{Total: 2, Idle: 2}, p.Stat())
 	})
 }
+
+// Weed closes the idle connections that are dead, and no others.
+func TestWeed(t *testing.T) {
+	s := &server{}
+	keep := func(c *Config[int]) { c.Max, c.MinIdle = 4, 4 }
+	inBubble(t, s, keep, func(t *testing.T, p *Pool[int]) {
+		synctest.Wait()
+		lent := acquire(t, p)
+		p.Weed(func(n int) bool { return n%2 == lent.Value%2 })
+		synctest.Wait()
+		require.Equal(t, Stat{Total: 3, Idle: 2, Lent: 1}, p.Stat())
+		p.Release(lent, nanos())
+		time.Sleep(refillDelay)
+		synctest.Wait()
+		require.Equal(t, Stat{Total: 4, Idle: 4}, p.Stat(), "they are replaced")
+		require.Equal(t, 5, s.opened)
+		lent = acquire(t, p)
+		p.Weed(func(int) bool { return true })
+		require.Equal(t, Stat{Total: 4, Lent: 1}, p.Stat())
+		p.Release(lent, nanos())
+	})
+}
