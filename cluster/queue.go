@@ -181,6 +181,9 @@ func (s *search) renew(ctx context.Context) {
 	clear(s.refused)
 	s.failed, s.full = balancer.Set{}, balancer.Set{}
 	s.widen(ctx)
+	for _, s.group = range s.groups() {
+		continue // the last is the one to tell of, should none have a node
+	}
 }
 
 // widen finds out whether a node for reads will do. Whether a statement is one is

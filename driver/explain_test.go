@@ -8,6 +8,7 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/require"
@@ -102,6 +103,26 @@ func TestExplainConn(t *testing.T) {
 		require.Equal(t, []any{"COMMIT", driver.Committed, ""}, []any{x.Scope, x.Outcome, x.Class})
 		require.NoError(t, conn.Close())
 	})
+}
+
+// Who waits in vain is told of the nodes as they were when he gave up, not when he
+// began to wait.
+func TestExplainAfterAWait(t *testing.T) {
+	inVirtualTime(t, func(t *testing.T, l *ledger) {
+		for node := range 3 {
+			defer l.hold(node+1, 1)()
+		}
+		failed := make(chan error, 1)
+		go func() { failed <- add(t.Context(), l.db, 1) }() // ends with acquire_timeout
+		synctest.Wait()
+		undo := l.sim.Node(3).Kill()
+		err := <-failed
+		require.ErrorIs(t, err, driver.ErrNoNode)
+		x, ok := driver.ExplainError(err)
+		require.True(t, ok)
+		require.Equal(t, []any{health.Down, "left out"}, []any{x.Candidates[2].State, x.Candidates[2].Note}, x.String())
+		undo()
+	}, "max_conns_per_node=1")
 }
 
 // Candidates that were left out say why, and so does a hint.
