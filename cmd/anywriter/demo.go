@@ -25,7 +25,8 @@ const (
 	demoClients  = 12
 	demoRate     = 25 // operations per second and client
 	demoAccounts = 40
-	settleTime   = 5 * time.Second // for the caches to become equal after the run
+	settleTime   = 20 * time.Second // for the caches to become equal after the run
+	demoPatience = 10 * time.Second // of one operation
 )
 
 // shortestDemo leaves each fault 0.9 s, longer than a frozen node takes to be
@@ -140,6 +141,8 @@ func (d *demo) open(ctx context.Context) error {
 		return err
 	}
 	cfg.Seed = d.flags.seed + 1 // 0 would draw one
+	// A machine that stands still for more than the defaults' second breaks no promise.
+	cfg.Settings.AcquireTimeout = demoPatience
 	d.db = sql.OpenDB(driver.NewConnector(cfg))
 	if err := d.db.PingContext(starting); err != nil {
 		return err
@@ -150,7 +153,7 @@ func (d *demo) open(ctx context.Context) error {
 	d.bank, err = workload.NewBank(workload.BankConfig{
 		Config: workload.Config{
 			DB: d.db, Seed: d.flags.seed, Clients: demoClients, Rate: demoRate, Duration: d.flags.duration,
-			Tx: runTx, Replay: d.flags.replay(),
+			Timeout: demoPatience, Tx: runTx, Replay: d.flags.replay(),
 		},
 		Accounts: demoAccounts,
 	})
