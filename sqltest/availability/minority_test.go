@@ -208,6 +208,7 @@ func TestAllDown(t *testing.T) {
 	})
 	t.Run("PostgreSQL", func(t *testing.T) {
 		g := postgresTarget(t, postgresServers(t), false)
+		g.patience = "" // acquire_timeout is the default
 		allDown(t, g, func() func() {
 			for _, s := range g.server {
 				require.NoError(t, s.Kill())

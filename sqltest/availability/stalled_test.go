@@ -116,7 +116,7 @@ func loadedClient(t *testing.T, g *target, during func(client *os.Process, say f
 	t.Helper()
 	g.empty(t)
 	client := exec.Command(os.Args[0], "-test.run", "^TestStalledClientBlamesNobody$")
-	client.Env = append(os.Environ(), childDSN+"="+g.dsn)
+	client.Env = append(os.Environ(), childDSN+"="+g.dsn+g.patience)
 	client.Stderr = os.Stderr
 	in, err := client.StdinPipe()
 	require.NoError(t, err)
