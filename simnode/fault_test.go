@@ -501,7 +501,7 @@ func TestAClientThatVanishesReleasesItsLocks(t *testing.T) {
 		exec(t, gone, "create table l(id int primary key, n int); insert into l values (1, 0)")
 		exec(t, gone, "begin; update l set n = 1")
 		require.NoError(t, gone.PgConn().Conn().Close())
-		_, err := attempt(waiter, "update l set n = 2", 5*time.Second)
+		_, err := attempt(waiter, "update l set n = 2", 20*time.Second)
 		require.NoError(t, err)
 		// The same while a statement of its is running.
 		gone = connect(t, sim, 1)
@@ -510,7 +510,7 @@ func TestAClientThatVanishesReleasesItsLocks(t *testing.T) {
 		require.NoError(t, gone.PgConn().Frontend().Flush())
 		<-time.After(20 * time.Millisecond)
 		require.NoError(t, gone.PgConn().Conn().Close())
-		_, err = attempt(waiter, "update l set n = 2", 5*time.Second)
+		_, err = attempt(waiter, "update l set n = 2", 20*time.Second)
 		require.NoError(t, err)
 	}
 }

@@ -86,7 +86,7 @@ func TestClustersOfOneTwoAndFiveNodes(t *testing.T) {
 
 func TestCloseUnderLoad(t *testing.T) {
 	for _, cfg := range []simnode.Config{{}, {InMemory: true}} {
-		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 		sim, err := simnode.Start(ctx, cfg)
 		require.NoError(t, err)
 		exec(t, connect(t, sim, 1), "create table t(id int primary key, n int); insert into t values (1, 0)")
@@ -113,7 +113,7 @@ func TestCloseUnderLoad(t *testing.T) {
 		}
 		began := time.Now()
 		require.NoError(t, sim.Close())
-		require.Less(t, time.Since(began), 5*time.Second)
+		require.Less(t, time.Since(began), 20*time.Second)
 		require.NoError(t, sim.Close())
 		ended.Wait()
 		cancel()

@@ -55,19 +55,19 @@ func TestGone(t *testing.T) {
 	require.Zero(t, testing.AllocsPerRun(100, func() { client.Gone(false) }))
 	_, err := server.Write([]byte{'N', 0})
 	require.NoError(t, err)
-	require.Eventually(t, func() bool { return client.peekable() }, time.Second, time.Millisecond)
+	require.Eventually(t, func() bool { return client.peekable() }, 20*time.Second, time.Millisecond)
 	require.False(t, client.Gone(false), "a notice is no farewell")
 	require.True(t, client.Gone(true), "under TLS it could be one")
 	_, err = io.ReadFull(client, make([]byte, 2))
 	require.NoError(t, err)
 	_, err = server.Write([]byte{'E', 0})
 	require.NoError(t, err)
-	require.Eventually(t, func() bool { return client.Gone(false) }, time.Second, time.Millisecond, "a farewell")
+	require.Eventually(t, func() bool { return client.Gone(false) }, 20*time.Second, time.Millisecond, "a farewell")
 	require.True(t, client.Gone(true), "under TLS whatever comes unasked is one")
 	_, err = io.ReadFull(client, make([]byte, 2))
 	require.NoError(t, err)
 	require.NoError(t, server.Close())
-	require.Eventually(t, func() bool { return client.Gone(true) }, time.Second, time.Millisecond, "closed")
+	require.Eventually(t, func() bool { return client.Gone(true) }, 20*time.Second, time.Millisecond, "closed")
 }
 
 // peekable reports whether a byte waits to be read.
@@ -159,7 +159,7 @@ func TestCutEndsDials(t *testing.T) {
 		blocked.mu.Lock()
 		defer blocked.mu.Unlock()
 		return len(blocked.dialing) == 3
-	}, 5*time.Second, time.Millisecond)
+	}, 20*time.Second, time.Millisecond)
 	blocked.Refuse(refusal)
 	blocked.Cut()
 	for range 3 {
