@@ -96,7 +96,7 @@ func hot(t testing.TB, rows int, trip time.Duration) *hotBed {
 		proxy.SetLatency(faultproxy.ToClient, trip/2)
 		dsn = strings.Replace(dsn, shared.server.Addr(), proxy.Addr().String(), 1)
 	}
-	b.ours, err = sql.Open(driver.Name, withParams(dsn, fmt.Sprint("min_idle=", hotWorkers)))
+	b.ours, err = sql.Open(driver.Name, patient(withParams(dsn, fmt.Sprint("min_idle=", hotWorkers))))
 	require.NoError(t, err)
 	b.theirs, err = sql.Open("pgx", dsn)
 	require.NoError(t, err)

@@ -181,7 +181,7 @@ func (s *cannedSession) simple(sql string) {
 func openCanned(t testing.TB) (ours, theirs *sql.DB) {
 	t.Helper()
 	s := &canned{clusterID: "c1", nodeID: "1"}
-	config, err := driver.ParseConfig("postgres://u@one:1/db?sslmode=disable")
+	config, err := driver.ParseConfig(patient("postgres://u@one:1/db?sslmode=disable"))
 	require.NoError(t, err)
 	config.DialFunc = s.dial
 	ours = sql.OpenDB(driver.NewConnector(config))
@@ -224,7 +224,7 @@ func TestDifferentClusters(t *testing.T) {
 		return two.dial(ctx, network, addr)
 	}
 	for _, engine := range []string{"auto", "mesh"} {
-		config, err := driver.ParseConfig("postgres://u@one:1,two:2/db?sslmode=disable&engine=" + engine)
+		config, err := driver.ParseConfig(patient("postgres://u@one:1,two:2/db?sslmode=disable&engine=" + engine))
 		require.NoError(t, err)
 		config.DialFunc = dial
 		db := sql.OpenDB(driver.NewConnector(config))

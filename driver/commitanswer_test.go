@@ -33,7 +33,7 @@ func TestAnswersToCommit(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := &canned{clusterID: "c1", nodeID: "1", commit: c.answer}
-			config, err := driver.ParseConfig("postgres://u@one:1/db?sslmode=disable")
+			config, err := driver.ParseConfig(patient("postgres://u@one:1/db?sslmode=disable"))
 			require.NoError(t, err)
 			config.DialFunc = s.dial
 			db := sql.OpenDB(driver.NewConnector(config))

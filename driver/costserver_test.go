@@ -300,7 +300,7 @@ func openInstant(t testing.TB) (ours, theirs *sql.DB) {
 	t.Helper()
 	var s instant
 	// Probes are rare, so that they aren't counted as the operations' cost.
-	config, err := driver.ParseConfig("postgres://u@one:1/db?sslmode=disable&probe_interval=1m")
+	config, err := driver.ParseConfig(patient("postgres://u@one:1/db?sslmode=disable&probe_interval=1m"))
 	require.NoError(t, err)
 	config.DialFunc = s.dial
 	plain, err := pgx.ParseConfig("postgres://u@one:1/db?sslmode=disable")

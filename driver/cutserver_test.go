@@ -132,7 +132,7 @@ func countDrops(t *testing.T, sim *simnode.Sim) {
 // nil if the server's catalog doesn't tell what the driver asks of it.
 func usableFence(t *testing.T, dsn, table string) []string {
 	params := installFence(t, dsn, table)
-	db, err := sql.Open(driver.Name, withParams(dsn, params...))
+	db, err := sql.Open(driver.Name, patient(withParams(dsn, params...)))
 	require.NoError(t, err)
 	err = db.Ping()
 	require.NoError(t, db.Close())

@@ -35,7 +35,7 @@ func (b *lockedBuffer) String() string {
 
 func TestEventsAndLog(t *testing.T) {
 	proxy := startLoser(t, addrOfShared(t))
-	config, err := driver.ParseConfig(strings.Replace(sharedServer(t), shared.server.Addr(), proxy.addr(), 1))
+	config, err := driver.ParseConfig(patient(strings.Replace(sharedServer(t), shared.server.Addr(), proxy.addr(), 1)))
 	require.NoError(t, err)
 	var mu sync.Mutex
 	var states []health.State

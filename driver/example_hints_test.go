@@ -129,7 +129,7 @@ func ExampleWithReadOnly() {
 
 	const query = "select pg_sleep(60), txid_current()"
 	cut := func(ctx context.Context) error {
-		ctx, cancel := context.WithTimeout(ctx, 50*time.Millisecond)
+		ctx, cancel := context.WithTimeout(ctx, time.Second)
 		defer cancel()
 		_, err := db.ExecContext(ctx, query)
 		return err

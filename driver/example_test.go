@@ -168,7 +168,8 @@ func openBank(ctx context.Context) (sim *simnode.Sim, db *sql.DB, stop func()) {
 	if err != nil {
 		log.Fatal(err)
 	}
-	if db, err = sql.Open("anywriter", sim.DSN()); err != nil {
+	// Longer than by default: here the servers share two busy cores with their client.
+	if db, err = sql.Open("anywriter", sim.DSN()+"&acquire_timeout=20s"); err != nil {
 		log.Fatal(err)
 	}
 	for _, statement := range []string{

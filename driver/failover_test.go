@@ -186,7 +186,7 @@ func waitState(t *testing.T, db *sql.DB, node int, states ...health.State) {
 			}
 		}
 		return false
-	}, 10*time.Second, 5*time.Millisecond, "node %d doesn't become %v", node, states)
+	}, 20*time.Second, 5*time.Millisecond, "node %d doesn't become %v", node, states)
 }
 
 // TestSickServers kills one of three servers, and freezes one of three others,

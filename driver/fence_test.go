@@ -213,7 +213,7 @@ func TestFenceStaysUnknown(t *testing.T) {
 	require.ErrorAs(t, err, &unknown)
 	require.ErrorIs(t, err, context.Canceled)
 	require.ErrorContains(t, err, "the commit fence gave no answer within 50ms")
-	require.Less(t, time.Since(began), 5*time.Second)
+	require.Less(t, time.Since(began), 20*time.Second)
 }
 
 // TestReadsAreNotFenced holds that a transaction which only reads leaves no row,

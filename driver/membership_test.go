@@ -22,19 +22,19 @@ import (
 // own cluster, so a set of nodes of another one is refused, even if no old one stays.
 func TestNoOtherClusterIsJoined(t *testing.T) {
 	blue, green := startSim(t, simnode.Config{}), startSim(t, simnode.Config{})
-	db := openSim(t, blue, false)
+	db := openSim(t, blue, false, "acquire_timeout=20s")
 	defer func() { require.NoError(t, db.Close()) }()
 	require.NoError(t, db.PingContext(t.Context()))
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	c := clusterOf(t, db)
-	err := c.SetNodes(ctx, config(t, green.DSN()))
+	err := c.SetNodes(ctx, config(t, patient(green.DSN())))
 	var stranger *cluster.IdentityError
 	require.ErrorAs(t, err, &stranger)
 	require.ErrorContains(t, err, "nothing has changed")
 	require.NoError(t, ctx.Err(), "nobody waited for it")
 	require.NoError(t, db.PingContext(t.Context()))
-	require.NoError(t, c.SetNodes(ctx, config(t, blue.DSN())))
+	require.NoError(t, c.SetNodes(ctx, config(t, patient(blue.DSN()))))
 }
 
 // TestFenceStaysInItsDatabase: a fence table tells of its own database only.
@@ -62,7 +62,7 @@ func TestLeavingNodeIsSuperseded(t *testing.T) {
 	require.NoError(t, err)
 	_, err = tx.ExecContext(t.Context(), "insert into ledger values (1)")
 	require.NoError(t, err)
-	require.NoError(t, clusterOf(t, db).SetNodes(t.Context(), config(t, listed([]*pgtest.Server{promoted}))))
+	require.NoError(t, clusterOf(t, db).SetNodes(t.Context(), config(t, patient(listed([]*pgtest.Server{promoted})))))
 	require.NoError(t, promoted.Promote())
 	require.Eventually(t, func() bool {
 		nodes := clusterOf(t, db).Stats().Nodes

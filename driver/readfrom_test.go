@@ -238,7 +238,7 @@ func hintsAndRoles(t *testing.T, db *sql.DB, nodes []*pgtest.Server) {
 	var at string
 	require.NoError(t, db.QueryRowContext(ctx, "select current_setting('port')").Scan(&at))
 	require.Equal(t, port(nodes[2]), at)
-	_, err := db.ExecContext(ctx, "insert into kept values (5)")
+	_, err := db.ExecContext(driver.WithNode(briefly(t), nodes[2].Addr()), "insert into kept values (5)")
 	require.ErrorIs(t, err, driver.ErrNoNode)
 	require.ErrorContains(t, err, "takes no writes: it is a standby")
 	x, ok := driver.ExplainError(err)
@@ -261,7 +261,7 @@ func replicasFail(t *testing.T, db *sql.DB, nodes []*pgtest.Server) {
 	require.NoError(t, nodes[0].Kill())
 	waitState(t, db, 0, health.Down)
 	require.Equal(t, port(nodes[1]), portOf(t, db))
-	require.ErrorContains(t, db.Ping(), "takes no writes: it is a standby")
-	_, err := db.Exec("insert into kept values (6)")
+	require.ErrorContains(t, db.PingContext(briefly(t)), "takes no writes: it is a standby")
+	_, err := db.ExecContext(briefly(t), "insert into kept values (6)")
 	require.ErrorIs(t, err, driver.ErrNoNode)
 }

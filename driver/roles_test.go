@@ -72,7 +72,7 @@ func (l *roleLog) why(node string, to cluster.Role) (string, bool) {
 
 func openRoles(t testing.TB, dsn string) (*sql.DB, *roleLog) {
 	t.Helper()
-	config, err := driver.ParseConfig(dsn)
+	config, err := driver.ParseConfig(patient(dsn))
 	require.NoError(t, err)
 	log := &roleLog{}
 	config.Events = log.listener()
@@ -312,10 +312,10 @@ func promotion(t *testing.T) time.Duration {
 	l.check(t, promoted)
 	require.NoError(t, promoted.Kill())
 	waitState(t, db, 1, health.Down)
-	_, err := db.Exec("insert into ledger values (0)")
+	_, err := db.ExecContext(briefly(t), "insert into ledger values (0)")
 	require.ErrorIs(t, err, driver.ErrNoNode, "a wrong primary isn't right because the right one is dead")
 	require.ErrorContains(t, err, "old primary on timeline 1")
-	require.Error(t, db.Ping())
+	require.Error(t, db.PingContext(briefly(t)))
 	require.Equal(t, "0", control(t, old, "select count(*) from ledger where id = 0"))
 	return max(0, l.firstSuccess().Sub(at))
 }
@@ -339,7 +339,7 @@ func oldPrimaryReturns(t *testing.T, db *sql.DB, log *roleLog, l *journal, nodes
 	require.Eventually(t, func() bool { return l.count() > acked+200 }, 20*time.Second, time.Millisecond)
 	require.Equal(t, picks, clusterOf(t, db).Stats().Nodes[0].Picks, "nothing goes to it")
 	require.Equal(t, before, control(t, nodes[0], count))
-	_, err := db.ExecContext(driver.WithNode(context.Background(), nodes[0].Addr()), "select 1")
+	_, err := db.ExecContext(driver.WithNode(briefly(t), nodes[0].Addr()), "select 1")
 	require.ErrorIs(t, err, driver.ErrNoNode, "not even what asks for it")
 }
 
@@ -428,7 +428,7 @@ func TestServerIsMadeReadOnly(t *testing.T) {
 			portOf(t, other)
 		}
 	}), "they are as current as before, and nobody else is there to read from")
-	_, err := other.Exec("insert into ledger values (3)")
+	_, err := other.ExecContext(briefly(t), "insert into ledger values (3)")
 	require.ErrorIs(t, err, driver.ErrNoNode)
 	require.NoError(t, nodes[0].Set("default_transaction_read_only", "off"))
 	waitRoles(t, other, cluster.RoleWriter, cluster.RoleReadOnly)

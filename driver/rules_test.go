@@ -31,7 +31,7 @@ func TestStrictResetSeesUnknownFunctions(t *testing.T) {
 // with plain pgx, also when there are others in the pool.
 func TestOffMeetsTheSameSession(t *testing.T) {
 	db := open(t, "session_reset=off", "min_idle=4")
-	require.Eventually(t, func() bool { return clusterOf(t, db).Stats().Nodes[0].Idle >= 4 }, 5*time.Second, time.Millisecond)
+	require.Eventually(t, func() bool { return clusterOf(t, db).Stats().Nodes[0].Idle >= 4 }, 20*time.Second, time.Millisecond)
 	_, err := db.Exec("set statement_timeout = '70s'")
 	require.NoError(t, err)
 	first := pid(t, db)
@@ -49,7 +49,7 @@ func TestConnectionsPerNode(t *testing.T) {
 		n := clusterOf(t, db).Stats().Nodes[0]
 		return n.Conns, n.Idle
 	}
-	require.Eventually(t, func() bool { _, idle := node(); return idle == 2 }, 5*time.Second, time.Millisecond, "warm before the first statement")
+	require.Eventually(t, func() bool { _, idle := node(); return idle == 2 }, 20*time.Second, time.Millisecond, "warm before the first statement")
 	var running sync.WaitGroup
 	for range 20 {
 		running.Go(func() { // ends with its statement

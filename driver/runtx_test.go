@@ -170,7 +170,7 @@ func TestAttemptTimeoutOnPostgres(t *testing.T) {
 	for name, beginner := range map[string]driver.Beginner{"sql.DB": db, "sql.Conn": conn} {
 		runs := 0
 		var first error
-		opts := &driver.TxOptions{AttemptTimeout: 300 * time.Millisecond, OnRetry: func(_ int, err error, _ time.Duration) { first = err }}
+		opts := &driver.TxOptions{AttemptTimeout: 3 * time.Second, OnRetry: func(_ int, err error, _ time.Duration) { first = err }}
 		err = driver.RunTx(t.Context(), beginner, opts, func(ctx context.Context, tx *sql.Tx) error {
 			if _, err := tx.ExecContext(ctx, "insert into cut values (1)"); err != nil {
 				return err

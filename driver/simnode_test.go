@@ -48,7 +48,7 @@ func TestConformanceOnSimulator(t *testing.T) {
 			sim := startSim(t, simnode.Config{InMemory: inMemory})
 			sqltest.Run(t, sqltest.Target{
 				Name:         "simnode",
-				Open:         func(t *testing.T) *sql.DB { return openSim(t, sim, inMemory) },
+				Open:         func(t *testing.T) *sql.DB { return openSim(t, sim, inMemory, "acquire_timeout=20s") },
 				Capabilities: sqltest.Capabilities{SessionReset: true, MultipleResults: true},
 			})
 		})
@@ -61,7 +61,7 @@ func TestOtherClusterIsRefused(t *testing.T) {
 	one := startSim(t, simnode.Config{Nodes: 1, Seed: 1})
 	two := startSim(t, simnode.Config{Nodes: 1, Seed: 1})
 	list := fmt.Sprintf("postgres://postgres@%s,%s/postgres?sslmode=disable", one.Node(1).Addr(), two.Node(1).Addr())
-	db, err := sql.Open(driver.Name, list)
+	db, err := sql.Open(driver.Name, patient(list))
 	require.NoError(t, err)
 	defer func() { require.NoError(t, db.Close()) }()
 	err = db.PingContext(t.Context())
@@ -69,7 +69,7 @@ func TestOtherClusterIsRefused(t *testing.T) {
 	require.ErrorContains(t, err, one.Node(1).Addr())
 	require.ErrorContains(t, err, two.Node(1).Addr())
 
-	independent, err := sql.Open(driver.Name, list+"&engine=independent")
+	independent, err := sql.Open(driver.Name, patient(list+"&engine=independent"))
 	require.NoError(t, err)
 	defer func() { require.NoError(t, independent.Close()) }()
 	require.NoError(t, independent.PingContext(t.Context()))

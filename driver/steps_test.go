@@ -123,17 +123,21 @@ func TestOtherStepsThatFail(t *testing.T) {
 	defer reader.Rollback()
 	_, err = reader.Exec("select from stepsof")
 	require.NoError(t, err)
-	conn, err := db.Conn(t.Context())
-	require.NoError(t, err)
-	defer conn.Close()
-	_, err = conn.ExecContext(t.Context(), "set statement_timeout = '500ms'")
-	require.NoError(t, err)
 	for text, left := range map[string]string{
 		"drop index concurrently stepsof_i":                           "select not indisvalid from pg_index where indexrelid = 'stepsof_i'::regclass",
 		"alter table stepsof detach partition stepsof_1 concurrently": "select inhdetachpending from pg_inherits where inhrelid = 'stepsof_1'::regclass",
 	} {
-		_, err = conn.ExecContext(t.Context(), text)
-		requireUnknown(t, err, "57014")
+		failed := make(chan error, 1)
+		go func() { // ends when the statement is cancelled
+			_, err := db.ExecContext(t.Context(), text)
+			failed <- err
+		}()
+		require.Eventually(t, func() bool { // it waits for the reader, who is in nobody's way before
+			var cancelled int
+			require.NoError(t, control.QueryRow("select count(pg_cancel_backend(pid)) from pg_stat_activity where query = $1 and wait_event_type = 'Lock'", text).Scan(&cancelled))
+			return cancelled == 1
+		}, 30*time.Second, time.Millisecond)
+		requireUnknown(t, <-failed, "57014")
 		var half bool
 		require.NoError(t, control.QueryRow(left).Scan(&half))
 		require.True(t, half, text)

@@ -153,7 +153,7 @@ func terminate(t *testing.T, control *sql.DB, pid int) {
 		var left int
 		err := control.QueryRow("select count(*) from pg_stat_activity where pid = $1", pid).Scan(&left)
 		return err == nil && left == 0
-	}, 5*time.Second, time.Millisecond)
+	}, 20*time.Second, time.Millisecond)
 }
 
 // waitActive returns when the session is running a statement that sleeps.
@@ -164,5 +164,5 @@ func waitActive(t *testing.T, control *sql.DB, pid int) {
 		err := control.QueryRowContext(context.Background(),
 			"select coalesce(wait_event = 'PgSleep', false) from pg_stat_activity where pid = $1", pid).Scan(&active)
 		return err == nil && active
-	}, 5*time.Second, time.Millisecond)
+	}, 20*time.Second, time.Millisecond)
 }
