@@ -153,9 +153,13 @@ func (n *Node) connect(ctx context.Context) (*physical, error) {
 func (n *Node) watch() health.Node {
 	return health.Node{
 		Name: n.addr, Probe: n.prober.probe, Cut: n.cut, Allow: n.allow, Forget: n.load.Reset,
-		OnProbe: n.probed, OnLate: n.probed, Held: n.prober.held.Until, Pulse: n.pulse, Breaker: n.breaker,
+		OnProbe: n.probed, OnLate: n.probed, Held: n.prober.held.Until, Outside: n.outside, Pulse: n.pulse, Breaker: n.breaker,
 	}
 }
+
+// outside reports whether the node isn't one of the cluster's (yet, or any more), or
+// is another one under a second name.
+func (n *Node) outside() bool { return !n.standing().present() || n.duplicateOf.Load() != nil }
 
 // unprobe closes the prober's connection, once no probe is under way any more.
 func (n *Node) unprobe() { n.unwatch.Do(n.prober.drop) }

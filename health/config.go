@@ -15,9 +15,19 @@ const (
 	// maxDownInterval bounds the pause between probes of a node that is down, so
 	// that a repaired node is found within half a second.
 	maxDownInterval = 500 * time.Millisecond
-	// downProbeTimeout is how long a probe of a node that is down may take: one
-	// lost SYN.
-	downProbeTimeout = time.Second
+	// strangerTimeout is how long a node that is down, or of which nothing is known
+	// yet, may be silent during a probe: one lost SYN, or two round trips around the
+	// globe, for a dial and the first answer. What is known of its round trips, if
+	// anything, is of the time before.
+	strangerTimeout = time.Second
+	// strangerMisses: a node that hasn't answered so many probes in a row, some twenty
+	// seconds long if it is silent, may just be farther away than that, and is given
+	// strangerPatience each time from then on.
+	strangerMisses   = 16
+	strangerPatience = 2 * Ceiling
+	// strangerLimit bounds such a probe as a whole: a dial with TLS and a password
+	// takes eight round trips, and then come what it asks.
+	strangerLimit = 10 * time.Second
 	// probeGap is the shortest pause between two probes, also when the data path
 	// asks for one at once.
 	probeGap = 5 * time.Millisecond
@@ -66,6 +76,10 @@ type Node struct {
 	// still is, the zero time if it never was. Silences and round trips are
 	// counted from then. It must not block.
 	Held func() time.Time
+	// Outside, if not nil, reports that the node isn't one of the cluster's, or is only
+	// another name of one: it doesn't count when it is asked how many nodes there are
+	// and how many of them serve. It must not block.
+	Outside func() bool
 	// Pulse is touched by whoever reads the node's sockets; nil means that only
 	// probes prove life.
 	Pulse *Pulse
@@ -102,6 +116,9 @@ func (c Config) withDefaults() Config {
 func (n Node) withDefaults() Node {
 	if n.Pulse == nil {
 		n.Pulse = NewPulse()
+	}
+	if n.Outside == nil {
+		n.Outside = func() bool { return false }
 	}
 	if n.Held == nil {
 		n.Held = func() time.Time { return time.Time{} }

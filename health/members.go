@@ -93,12 +93,3 @@ func (m *Monitor) all() iter.Seq[*watched] {
 		}
 	}
 }
-
-// count returns how many nodes are watched.
-func (m *Monitor) count() int {
-	n := 0
-	for range m.all() {
-		n++
-	}
-	return n
-}

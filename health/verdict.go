@@ -25,7 +25,7 @@ func (j Judgement) String() string {
 
 // Outlook is what the other nodes look like while one is silent.
 type Outlook struct {
-	// Nodes is the number of nodes, the silent one included.
+	// Nodes is the number of nodes of the cluster, with the silent one if that is one.
 	Nodes int
 	// OthersServing is how many others are Up or Recovering.
 	OthersServing int

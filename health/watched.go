@@ -96,6 +96,14 @@ func (w *watched) schedule(now time.Time, interval time.Duration, r *rand.Rand) 
 	w.due = now.Add(pause)
 }
 
+// patience is how long the node, which is down, may be silent during a probe.
+func (w *watched) patience() time.Duration {
+	if w.misses >= strangerMisses {
+		return strangerPatience
+	}
+	return strangerTimeout
+}
+
 // begun returns when the node itself was first waited for by the probe under
 // way.
 func (w *watched) begun() time.Time { return later(w.sent, w.node.Held()) }
