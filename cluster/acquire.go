@@ -100,7 +100,7 @@ func (s *search) search(ctx context.Context) (int, lease, error) {
 			continue
 		}
 		n := s.group.nodes[i]
-		l, err := n.take(ctx, s.view, s.group.picks.Panic(), since, s.asked)
+		l, err := s.take(ctx, n, since)
 		if err == nil {
 			l.entered = s.asked
 			return i, l, nil
@@ -263,13 +263,14 @@ func (s *search) failure(ctx context.Context, err error) error {
 }
 
 // take gets a connection from this node that was opened at or after since, with
-// the consent of its breaker. The search has turned to the node when it began.
-func (n *Node) take(ctx context.Context, v *view, panicking bool, since time.Time, began int64) (lease, error) {
-	done, ok := n.consent(reportOf(v.health, n).Breaker, panicking)
+// the consent of its breaker. Who has waited in the queue also waits for connections
+// in use where a server has no room for more; until then there may be other nodes.
+func (s *search) take(ctx context.Context, n *Node, since time.Time) (lease, error) {
+	done, ok := n.consent(reportOf(s.view.health, n).Breaker, s.group.picks.Panic())
 	if !ok {
 		return lease{}, errBreakerOpen
 	}
-	l, err := n.acquire(ctx, since, began)
+	l, err := n.acquire(ctx, since, s.asked, s.place != nil)
 	if err == nil {
 		l.done = done
 		l.phys.tally.picks.Add(1)
@@ -291,7 +292,7 @@ func (n *Node) take(ctx context.Context, v *view, panicking bool, since time.Tim
 	}
 	if kind != health.EventNone {
 		n.load.Fail(n.cluster.clock.Nanos())
-		n.cluster.monitor.Observe(n.index, kind, n.cluster.clock.Time(began))
+		n.cluster.monitor.Observe(n.index, kind, n.cluster.clock.Time(s.asked))
 	}
 	return lease{}, fmt.Errorf("node %s: %w", n.addr, err)
 }
@@ -314,6 +315,10 @@ func (n *Node) connectFailure(ctx context.Context, err error) health.Kind {
 	facts.Phase = sqlstate.PhaseConnect
 	return healthEvent(sqlstate.Classify(facts))
 }
+
+// isCrowded reports whether a server has answered that it has no room for another
+// connection.
+func isCrowded(err error) bool { return codeOf(err) == "53300" }
 
 // isDenial reports whether a server answered that it is well but won't let
 // this client in: wrong credentials, no such database, no such privilege; or

@@ -115,8 +115,9 @@ const acquireBound = 100 * time.Millisecond
 
 // acquire gets a connection from the node's pool that was opened at or after
 // since and is alive as far as can be seen without a round trip, by somebody who
-// began to look for one at began.
-func (n *Node) acquire(ctx context.Context, since time.Time, began int64) (lease, error) {
+// began to look for one at began. Who is patient waits for a connection in use where
+// the server has no room for another one.
+func (n *Node) acquire(ctx context.Context, since time.Time, began int64, patient bool) (lease, error) {
 	for {
 		var conn *pool.Conn[*physical]
 		if ctx.Err() == nil {
@@ -124,7 +125,7 @@ func (n *Node) acquire(ctx context.Context, since time.Time, began int64) (lease
 		}
 		if conn == nil {
 			var err error
-			if conn, err = n.await(ctx, began); err != nil {
+			if conn, err = n.await(ctx, began, patient); err != nil {
 				return lease{}, err
 			}
 		}
@@ -141,18 +142,18 @@ func (n *Node) acquire(ctx context.Context, since time.Time, began int64) (lease
 
 // await gets a connection that the pool has to open or to wait for, within
 // acquireBound.
-func (n *Node) await(ctx context.Context, began int64) (*pool.Conn[*physical], error) {
+func (n *Node) await(ctx context.Context, began int64, patient bool) (*pool.Conn[*physical], error) {
 	ctx, cancel := context.WithTimeout(ctx, min(acquireBound, n.cluster.settings.AcquireTimeout/4))
 	defer cancel()
-	return n.obtain(ctx, began)
+	return n.obtain(ctx, began, patient)
 }
 
 // obtain gets a connection that the pool has, opens or waits for. If the server
 // refuses the credential, that is refreshed and the dial repeated, once.
-func (n *Node) obtain(ctx context.Context, now int64) (*pool.Conn[*physical], error) {
-	conn, err := n.pool.Acquire(ctx, now)
+func (n *Node) obtain(ctx context.Context, now int64, patient bool) (*pool.Conn[*physical], error) {
+	conn, err := n.pool.Acquire(ctx, now, patient)
 	if n.hooks.MayRefresh(err) {
-		conn, err = n.pool.Acquire(ctx, now)
+		conn, err = n.pool.Acquire(ctx, now, patient)
 	}
 	return conn, err
 }

@@ -271,7 +271,7 @@ func (n *Node) fill(ctx context.Context) error {
 	var all sync.WaitGroup
 	for i := range conns {
 		// Ends when its dial does. Nobody else uses the node, so each gets its own.
-		all.Go(func() { conns[i], errs[i] = n.obtain(ctx, n.cluster.clock.Nanos()) })
+		all.Go(func() { conns[i], errs[i] = n.obtain(ctx, n.cluster.clock.Nanos(), false) })
 	}
 	all.Wait()
 	for _, conn := range conns {

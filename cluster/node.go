@@ -116,7 +116,7 @@ func newNode(c *Cluster, index int, from dsn.Node) *Node {
 	n.prober.init(n, dial)
 	n.config.DialFunc = n.traffic.Dial
 	n.pool = pool.New(pool.Config[*physical]{
-		Open: n.connect, Close: (*physical).close, Now: c.clock.Nanos,
+		Open: n.connect, Close: (*physical).close, Crowded: isCrowded, Now: c.clock.Nanos,
 		Max: c.settings.MaxConnsPerNode, MinIdle: min(c.settings.MinIdle, c.settings.MaxConnsPerNode),
 		MaxAge: maxConnLifetime, AgeJitter: maxConnLifetime / 5, MaxIdle: maxConnIdle,
 	})
@@ -196,11 +196,13 @@ func (n *Node) allow() {
 	n.cluster.warm(n)
 }
 
-// pace bounds the dials to a node that has just come back.
+// pace bounds the dials to a node that has just come back, also while it is in doubt.
 func (n *Node) pace(state health.State) {
-	if state == health.Recovering {
+	switch state {
+	case health.Recovering:
 		n.traffic.Pace(recoveringDials, maxDials)
-	} else {
+	case health.Suspect:
+	default:
 		n.traffic.Pace(0, 0)
 	}
 }

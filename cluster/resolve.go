@@ -236,7 +236,7 @@ func (n *Node) markAborted(ctx context.Context, conn *pgconn.PgConn, id *txID) e
 // may take long.
 func (n *Node) borrow(ctx context.Context) (*pgconn.PgConn, func(), error) {
 	if n.pool.Stat().Idle > 0 {
-		l, err := n.acquire(ctx, time.Time{}, n.cluster.clock.Nanos())
+		l, err := n.acquire(ctx, time.Time{}, n.cluster.clock.Nanos(), false)
 		if err != nil {
 			return nil, nil, err
 		}

@@ -22,6 +22,9 @@ type Config[T any] struct {
 	// Close closes a connection, in a goroutine of its own. Until it returns the
 	// connection counts, so it must end by itself.
 	Close func(T)
+	// Crowded reports whether an error of Open says that the server has no room for
+	// another connection; nil means that none does.
+	Crowded func(error) bool
 	// Max bounds the connections, MinIdle says how many are kept idle if Max leaves
 	// room for them.
 	Max, MinIdle int
@@ -60,6 +63,7 @@ type Pool[T any] struct {
 	lent    int
 	waiting list.List // of *waiter, in the order in which they came
 	closed  bool
+	crowd   crowd
 }
 
 // waiter is somebody who waits because all connections are in use.
@@ -101,8 +105,10 @@ func (p *Pool[T]) take(now int64) *Conn[T] {
 
 // Acquire returns an idle connection or a new one, or waits for one. What it
 // returns must be given to Release or Discard. The error is ErrClosed, the
-// context's, or that of Open.
-func (p *Pool[T]) Acquire(ctx context.Context, now int64) (*Conn[T], error) {
+// context's, or that of Open. If the server had no room for another connection a
+// moment ago, who is patient waits for one of those in use, if there is any; everybody
+// else is given the server's answer again, and it isn't asked.
+func (p *Pool[T]) Acquire(ctx context.Context, now int64, patient bool) (*Conn[T], error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
@@ -115,7 +121,12 @@ func (p *Pool[T]) Acquire(ctx context.Context, now int64) (*Conn[T], error) {
 		p.mu.Unlock()
 		return c, nil
 	}
-	if p.total < p.config.Max {
+	refused := p.crowd.refuses(now, p.opening)
+	switch {
+	case refused != nil && !(patient && p.lent > 0):
+		p.mu.Unlock()
+		return nil, refused
+	case refused == nil && p.total < p.config.Max:
 		p.total++
 		p.opening++
 		p.mu.Unlock()
@@ -124,6 +135,11 @@ func (p *Pool[T]) Acquire(ctx context.Context, now int64) (*Conn[T], error) {
 	w := &waiter[T]{granted: make(chan *Conn[T], 1)}
 	w.place = p.waiting.PushBack(w)
 	p.mu.Unlock()
+	return p.wait(ctx, w)
+}
+
+// wait waits for a connection, or for room to open one.
+func (p *Pool[T]) wait(ctx context.Context, w *waiter[T]) (*Conn[T], error) {
 	select {
 	case c, ok := <-w.granted:
 		switch {
@@ -179,12 +195,7 @@ func (p *Pool[T]) open(ctx context.Context) (*Conn[T], error) {
 				}
 			}
 		}()
-		r.conn, r.err = p.create(context.WithoutCancel(ctx))
-		if r.err == nil {
-			p.mu.Lock()
-			p.lent++
-			p.mu.Unlock()
-		}
+		r.conn, r.err = p.create(context.WithoutCancel(ctx), true)
 	})
 	select {
 	case r := <-done:
@@ -197,8 +208,9 @@ func (p *Pool[T]) open(ctx context.Context) (*Conn[T], error) {
 // errNeverOpened is the error of who waits for an Open that has ended its goroutine.
 var errNeverOpened = errors.New("opening a connection has ended its goroutine (runtime.Goexit)")
 
-// create opens a connection. Its place is counted, and given up if that fails.
-func (p *Pool[T]) create(ctx context.Context) (*Conn[T], error) {
+// create opens a connection, which is lent to the caller or put into the pool. Its
+// place is counted, and given up if that fails.
+func (p *Pool[T]) create(ctx context.Context, lend bool) (*Conn[T], error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	defer context.AfterFunc(p.context, cancel)()
@@ -216,16 +228,28 @@ func (p *Pool[T]) create(ctx context.Context) (*Conn[T], error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.opening--
-	if err != nil {
+	now := p.config.Now()
+	crowded := err != nil && p.config.Crowded != nil && p.config.Crowded(err)
+	p.crowd.note(now, crowded, err)
+	switch {
+	case err != nil && p.closed:
 		p.vacate()
-		if p.closed {
-			return nil, ErrClosed
-		}
+		return nil, ErrClosed
+	case crowded && p.lent > 0:
+		p.total-- // there is no room for whoever waits: those in use are for him
+		return nil, err
+	case err != nil:
+		p.vacate()
 		return nil, err
 	}
-	now := p.config.Now()
 	age := p.config.MaxAge + time.Duration(rand.Float64()*float64(p.config.AgeJitter))
-	return &Conn[T]{Value: value, expires: now + int64(age), used: now}, nil
+	c := &Conn[T]{Value: value, expires: now + int64(age), used: now}
+	if lend {
+		p.lent++
+	} else {
+		p.put(c)
+	}
+	return c, nil
 }
 
 // Release gives back a connection that may be used again. The time may be a

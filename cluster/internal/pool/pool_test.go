@@ -24,10 +24,24 @@ type server struct {
 	linger  time.Duration // of a Close
 	refused atomic.Pointer[error]
 
-	mu     sync.Mutex
-	opened int
-	open   map[int]bool
-	most   int // connections that were open at once
+	mu   sync.Mutex
+	made int
+	open map[int]bool
+	peak int
+}
+
+// opened returns how many connections were made.
+func (s *server) opened() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.made
+}
+
+// most returns how many connections were open at once.
+func (s *server) most() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.peak
 }
 
 func (s *server) connect(ctx context.Context) (int, error) {
@@ -41,10 +55,10 @@ func (s *server) connect(ctx context.Context) (int, error) {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.opened++
-	s.open[s.opened] = true
-	s.most = max(s.most, len(s.open))
-	return s.opened, nil
+	s.made++
+	s.open[s.made] = true
+	s.peak = max(s.peak, len(s.open))
+	return s.made, nil
 }
 
 func (s *server) disconnect(n int) {
@@ -82,7 +96,7 @@ func start(t *testing.T, s *server, change func(*Config[int])) *Pool[int] {
 
 func acquire(t *testing.T, p *Pool[int]) *Conn[int] {
 	t.Helper()
-	c, err := p.Acquire(t.Context(), nanos())
+	c, err := p.Acquire(t.Context(), nanos(), false)
 	require.NoError(t, err)
 	return c
 }
@@ -114,7 +128,7 @@ func TestLastUsedFirst(t *testing.T) {
 		require.Nil(t, p.Take(nanos()))
 		p.Release(a, nanos())
 		p.Release(b, nanos())
-		require.Equal(t, 2, s.opened)
+		require.Equal(t, 2, s.opened())
 	})
 }
 
@@ -141,7 +155,7 @@ func TestQueue(t *testing.T) {
 		require.Same(t, c, <-got)
 		p.Release(a, nanos())
 		p.Release(c, nanos())
-		require.Equal(t, 2, s.most)
+		require.Equal(t, 2, s.most())
 	})
 }
 
@@ -152,9 +166,9 @@ func TestGivesUp(t *testing.T) {
 	inBubble(t, s, nil, func(t *testing.T, p *Pool[int]) {
 		ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
 		defer cancel()
-		_, err := p.Acquire(ctx, nanos())
+		_, err := p.Acquire(ctx, nanos(), false)
 		require.ErrorIs(t, err, context.DeadlineExceeded)
-		_, err = p.Acquire(ctx, nanos())
+		_, err = p.Acquire(ctx, nanos(), false)
 		require.ErrorIs(t, err, context.DeadlineExceeded)
 		require.Equal(t, Stat{Total: 1}, p.Stat())
 		time.Sleep(time.Second)
@@ -163,12 +177,12 @@ func TestGivesUp(t *testing.T) {
 		a, b := acquire(t, p), acquire(t, p)
 		ctx, cancel = context.WithTimeout(t.Context(), 100*time.Millisecond)
 		defer cancel()
-		_, err = p.Acquire(ctx, nanos())
+		_, err = p.Acquire(ctx, nanos(), false)
 		require.ErrorIs(t, err, context.DeadlineExceeded)
 		p.Release(a, nanos())
 		require.Equal(t, Stat{Total: 2, Idle: 1, Lent: 1}, p.Stat(), "nobody waits")
 		p.Release(b, nanos())
-		require.Equal(t, 2, s.opened)
+		require.Equal(t, 2, s.opened())
 	})
 }
 
@@ -197,7 +211,7 @@ func TestGrantIsPassedOn(t *testing.T) {
 			p.Release(<-got, nanos())
 			require.Equal(t, Stat{Total: 1, Idle: 1}, p.Stat())
 		}
-		require.Equal(t, 2, s.opened)
+		require.Equal(t, 2, s.opened())
 	})
 }
 
@@ -210,13 +224,13 @@ func TestOpenFails(t *testing.T) {
 		s.refused.Store(&boom)
 		errs := make(chan error)
 		go func() { // ends with the failure
-			_, err := p.Acquire(t.Context(), nanos())
+			_, err := p.Acquire(t.Context(), nanos(), false)
 			s.refused.Store(nil)
 			errs <- err
 		}()
 		synctest.Wait()
 		go func() { // ends when it has a connection
-			c, err := p.Acquire(t.Context(), nanos())
+			c, err := p.Acquire(t.Context(), nanos(), false)
 			p.Release(c, nanos())
 			errs <- err
 		}()
@@ -240,13 +254,13 @@ func TestContextOfOpen(t *testing.T) {
 		ctx, cancel := context.WithCancel(context.WithValue(t.Context(), key{}, "value"))
 		errs := make(chan error)
 		go func() { // ends with the context
-			_, err := p.Acquire(ctx, nanos())
+			_, err := p.Acquire(ctx, nanos(), false)
 			errs <- err
 		}()
 		opening := <-entered
 		require.Equal(t, "value", opening.Value(key{}))
 		go func() { // waits behind the other; ends with the pool
-			_, err := p.Acquire(t.Context(), nanos())
+			_, err := p.Acquire(t.Context(), nanos(), false)
 			errs <- err
 		}()
 		synctest.Wait()
@@ -256,7 +270,7 @@ func TestContextOfOpen(t *testing.T) {
 		p.Close()
 		require.ErrorIs(t, opening.Err(), context.Canceled)
 		require.ErrorIs(t, <-errs, ErrClosed)
-		_, err := p.Acquire(t.Context(), nanos())
+		_, err := p.Acquire(t.Context(), nanos(), false)
 		require.ErrorIs(t, err, ErrClosed)
 		require.Nil(t, p.Take(nanos()))
 		p.Close() // again
@@ -269,7 +283,7 @@ func TestCloseCutsDials(t *testing.T) {
 		p := start(t, &server{delay: time.Hour}, nil)
 		errs := make(chan error)
 		go func() { // ends with the pool
-			_, err := p.Acquire(t.Context(), nanos())
+			_, err := p.Acquire(t.Context(), nanos(), false)
 			errs <- err
 		}()
 		synctest.Wait()
@@ -443,7 +457,7 @@ func TestRandom(t *testing.T) {
 						s.refused.Store(nil)
 					}
 					ctx, cancel := context.WithTimeout(t.Context(), time.Duration(r.IntN(4000))*time.Microsecond)
-					c, err := p.Acquire(ctx, nanos())
+					c, err := p.Acquire(ctx, nanos(), false)
 					cancel()
 					if err != nil {
 						continue
@@ -460,7 +474,7 @@ func TestRandom(t *testing.T) {
 			})
 		}
 		all.Wait()
-		require.LessOrEqual(t, s.most, 5)
+		require.LessOrEqual(t, s.most(), 5)
 		require.Zero(t, p.Stat().Lent)
 	})
 }
@@ -477,7 +491,7 @@ func TestOpenEndsItsGoroutine(t *testing.T) {
 			},
 		})
 		for range 3 {
-			_, err := p.Acquire(t.Context(), time.Now().UnixNano())
+			_, err := p.Acquire(t.Context(), time.Now().UnixNano(), false)
 			require.ErrorIs(t, err, errNeverOpened)
 			require.Zero(t, p.Stat().Total)
 		}

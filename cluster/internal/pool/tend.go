@@ -84,19 +84,13 @@ func (p *Pool[T]) missing() int {
 // MinIdle are idle.
 func (p *Pool[T]) Grow(ctx context.Context) error {
 	p.mu.Lock()
-	if p.closed || p.total >= p.config.Max || len(p.idle)+p.opening >= p.config.MinIdle {
+	if p.closed || p.crowd.refuses(p.config.Now(), p.opening) != nil || p.total >= p.config.Max || len(p.idle)+p.opening >= p.config.MinIdle {
 		p.mu.Unlock()
 		return nil
 	}
 	p.total++
 	p.opening++
 	p.mu.Unlock()
-	c, err := p.create(ctx)
-	if err != nil {
-		return err
-	}
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.put(c)
-	return nil
+	_, err := p.create(ctx, false)
+	return err
 }
