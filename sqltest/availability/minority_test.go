@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -229,6 +230,7 @@ func allDown(t *testing.T, g *target, hurt func() func(), limit time.Duration) {
 	defer func() { require.NoError(t, db.Close()) }()
 	waitUp(t, clusterOf(t, db))
 	heal := hurt()
+	var longest time.Duration
 	for range 3 {
 		began := time.Now()
 		_, err := db.ExecContext(t.Context(), "select 1")
@@ -236,6 +238,7 @@ func allDown(t *testing.T, g *target, hurt func() func(), limit time.Duration) {
 			continue // it was on its way when the servers died
 		}
 		require.ErrorIs(t, err, driver.ErrNoNode)
+		longest = max(longest, time.Since(began))
 		assert.GreaterOrEqual(t, time.Since(began), 900*time.Millisecond, "acquire_timeout is a second")
 		if g.virtual {
 			assert.LessOrEqual(t, time.Since(began), 1100*time.Millisecond)
@@ -245,8 +248,9 @@ func allDown(t *testing.T, g *target, hurt func() func(), limit time.Duration) {
 	back := time.Now()
 	require.NoError(t, firstSuccess(t, db))
 	took := time.Since(back)
-	t.Logf("first success %v after the nodes were back", took)
+	t.Logf("ErrNoNode after %v, first success %v after the nodes were back", longest, took)
 	assert.Less(t, took, limit)
+	reportedDown = append(reportedDown, fmt.Sprintf("| %s | %v | %v |", g.name, round(longest), round(took)))
 }
 
 // firstSuccess runs operations until one succeeds, for ten seconds.

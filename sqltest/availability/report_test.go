@@ -51,8 +51,11 @@ func round(d time.Duration) time.Duration {
 	return d.Round(time.Millisecond)
 }
 
-// reported are the lines of the report, by target.
-var reported = map[string][]string{}
+// reported are the lines of the report, by target; reportedDown those of TestAllDown.
+var (
+	reported     = map[string][]string{}
+	reportedDown []string
+)
 
 // report keeps a measurement for the report.
 func (g *target) report(f fault, who string, r *result) {
@@ -61,10 +64,10 @@ func (g *target) report(f fault, who string, r *result) {
 	if who == "anywriter" {
 		dials = fmt.Sprintf("%.1f", r.dialed)
 	}
-	reported[g.name] = append(reported[g.name], fmt.Sprintf("| %s | %s | %d | %d | %d | %v | %v | %.0f of %.0f | %v | %.0f %% | %s |",
+	reported[g.name] = append(reported[g.name], fmt.Sprintf("| %s | %s | %d | %d | %d | %v | %v | %.0f of %.0f | %v of %v | %.0f %% | %s |",
 		f.name, who, r.record.Count(availability.Failed), r.record.Count(availability.Unknown), r.truth.Twice+r.truth.Lost,
 		round(r.then.LongestGap()), round(longest.Wait()), r.record.Rate(r.hurt, r.healed), r.record.Rate(r.well, r.hurt),
-		round(r.during.Quantile(0.99)), 100*r.share, dials))
+		round(r.during.Quantile(0.99)), round(r.unhurt.Quantile(0.99)), 100*r.share, dials))
 }
 
 // head says what the tables mean.
@@ -75,7 +78,7 @@ of a unique row, half point SELECTs, none longer than 2 s, or 4 s where two node
 freeze: the second is cut off after 2 s at the earliest), while one node of three
 is sick for %v and then healed. Made by
 
-    go test ./sqltest/availability -run 'TestMatrix|TestTwoOfThree' -matrix.write -v -timeout 60m
+    go test ./sqltest/availability -run 'TestMatrix|TestTwoOfThree|TestAllDown' -matrix.write -v -timeout 60m
 
 on %s; figures in time of a shared machine of %d cores, so compare the rows of one
 table rather than tables. In virtual time (every 20 ms instead of every 5) no time
@@ -90,7 +93,8 @@ does, so counts may differ a little from run to run.
   from the servers afterwards.
 - **gap**: the longest time without any success; **wait**: the longest that a single
   operation took, from the fault on.
-- **ok/s**: successes per second while the node was sick, of those before.
+- **ok/s**: successes per second while the node was sick, of those before; **p99**: of
+  the operations' times, likewise.
 - **share** of the healed node, ten seconds after; **dials/s**: connections opened to
   it per second, from the fault on.
 `
@@ -105,6 +109,11 @@ func writeReport(path string) error {
 		for _, l := range reported[name] {
 			b.WriteString(l + "\n")
 		}
+	}
+	b.WriteString("\n## All nodes down\n\nOperations one after the other while no node is there, and after some, or all, are back.\n\n" +
+		"| nodes | ErrNoNode after | first success after their return |\n|---|---|---|\n")
+	for _, l := range reportedDown {
+		b.WriteString(l + "\n")
 	}
 	return os.WriteFile(path, []byte(b.String()), 0o644)
 }
