@@ -26,7 +26,7 @@ func fenceParams(table string) []string {
 func installFence(t testing.TB, dsn, table string) []string {
 	t.Helper()
 	params := fenceParams(table)
-	cfg, err := driver.ParseConfig(withParams(dsn, params...))
+	cfg, err := driver.ParseConfig(patient(withParams(dsn, params...)))
 	require.NoError(t, err)
 	require.NoError(t, cluster.InstallFence(t.Context(), cfg))
 	require.NoError(t, cluster.InstallFence(t.Context(), cfg), "installing again does no harm")
