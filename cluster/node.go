@@ -86,10 +86,6 @@ const maxConnLifetime = time.Hour
 // process for it.
 const maxConnIdle = 30 * time.Minute
 
-// maxConnect bounds the opening of a connection where the DSN doesn't: nobody's
-// statement waits for it that long, but it takes a place in the pool.
-const maxConnect = 2 * time.Minute
-
 // newNode makes a node and starts its pool, which opens the first min_idle
 // connections.
 func newNode(c *Cluster, index int, from dsn.Node) *Node {
@@ -130,7 +126,7 @@ func newNode(c *Cluster, index int, from dsn.Node) *Node {
 func (n *Node) connect(ctx context.Context) (*physical, error) {
 	config := n.config.Copy()
 	if config.ConnectTimeout <= 0 {
-		config.ConnectTimeout = maxConnect
+		config.ConnectTimeout = n.cluster.settings.DialTimeout
 	}
 	if n.hooks.Before != nil {
 		if err := n.hooks.BeforeConnect(ctx, config); err != nil {

@@ -54,7 +54,8 @@ type Settings struct {
 	AcquireTimeout time.Duration
 	// ProbeInterval is the time between two probes of a healthy node.
 	ProbeInterval time.Duration
-	// DialTimeout bounds opening one server connection.
+	// DialTimeout bounds opening one server connection, where the connection's own
+	// ConnectTimeout doesn't.
 	DialTimeout time.Duration
 	// RetryMaxAttempts counts the attempts of one operation, the first included.
 	RetryMaxAttempts int

@@ -61,9 +61,10 @@ func poolKeys() []Key {
 		durationKey("probe_interval", 250*time.Millisecond, 10*time.Millisecond, time.Minute,
 			"Time between two probes of a healthy node. A frozen one is found 0.4 s after the next probe, at the earliest.",
 			func(s *Settings) *time.Duration { return &s.ProbeInterval }),
-		// 1 s is one lost SYN: the kernel sends the second after that time.
-		durationKey("dial_timeout", time.Second, time.Millisecond, time.Hour,
-			"How long opening one server connection may take.",
+		// 10 s is as long as the prober has, too: a dial with TLS and a password takes
+		// eight round trips, and may lose a packet or two.
+		durationKey("dial_timeout", 10*time.Second, time.Millisecond, time.Hour,
+			"How long opening one server connection may take, TLS and login included, where `connect_timeout` isn't given. No operation waits for it that long: others are asked meanwhile.",
 			func(s *Settings) *time.Duration { return &s.DialTimeout }),
 		nameKey("engine", []string{
 			"auto", "postgres", "simnode", "cockroachdb", "yugabyte", "dsql", "pgd", "spock", "pglogical",

@@ -242,7 +242,7 @@ func TestParseSettings(t *testing.T) {
 	assert.Equal(t, DefaultSettings(), c.Settings)
 	assert.Equal(t, Settings{
 		Balancer: "p2c", ReadFrom: "writers", MaxConnsPerNode: 16, MinIdle: 2, AcquireTimeout: time.Second,
-		ProbeInterval: 250 * time.Millisecond, DialTimeout: time.Second, RetryMaxAttempts: 30,
+		ProbeInterval: 250 * time.Millisecond, DialTimeout: 10 * time.Second, RetryMaxAttempts: 30,
 		RetryBase: 2 * time.Millisecond, RetryCap: 250 * time.Millisecond, KeyQueue: 1000, ConflictAffinity: "off", SessionReset: ResetAuto, Engine: "auto",
 		CommitFence: "off", FenceTable: "anywriter.fence", FenceResolveTimeout: 2 * time.Second,
 	}, c.Settings)
