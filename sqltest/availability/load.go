@@ -138,8 +138,9 @@ func (l *Load) operate(worker, number int) Op {
 	if op.Write {
 		_, op.Err = l.cfg.DB.ExecContext(ctx, "insert into availability_log (worker, number) values ($1, $2)", worker, number)
 	} else {
-		var id int
+		id := -1
 		op.Err = l.cfg.DB.QueryRowContext(ctx, "select id from availability_points where id = $1", worker%points).Scan(&id)
+		op.Begun = op.Err != nil && id >= 0
 		if op.Err == nil && id != worker%points {
 			op.Err = fmt.Errorf("availability: asked for the row %d, got %d", worker%points, id)
 		}

@@ -20,6 +20,9 @@ type Op struct {
 	// Outcome is how it ended, Err the error if it failed.
 	Outcome Outcome
 	Err     error
+	// Begun is true for a read that failed after its row had come: it can't be asked
+	// for again then, since the caller has the row.
+	Begun bool
 }
 
 // Wait is how long the operation took, without what the client itself is to
