@@ -308,6 +308,11 @@ func (n *Node) connectFailure(ctx context.Context, err error) health.Kind {
 		return health.EventNone
 	}
 	n.lastError.Store(&err)
+	return dialKind(err)
+}
+
+// dialKind says which event the error of a dial means.
+func dialKind(err error) health.Kind {
 	facts, pgErr := factsOf(err)
 	if pgErr == nil {
 		return health.KindOf(err)
@@ -318,7 +323,7 @@ func (n *Node) connectFailure(ctx context.Context, err error) health.Kind {
 
 // isCrowded reports whether a server has answered that it has no room for another
 // connection.
-func isCrowded(err error) bool { return codeOf(err) == "53300" }
+func isCrowded(err error) bool { return dialKind(err) == health.EventFull }
 
 // isDenial reports whether a server answered that it is well but won't let
 // this client in: wrong credentials, no such database, no such privilege; or

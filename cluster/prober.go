@@ -264,8 +264,8 @@ const pingTimeout = time.Second
 
 // Ping returns nil if one node that takes writes answers before the context or
 // acquire_timeout ends, and otherwise an error with one line per node. Each node is
-// asked once, and has an equal part of the time that is left. Like every operation it needs a
-// connection: it fails, too, if those of all nodes are in use for longer than
+// asked once, and has an equal part of the time that is left. Like every operation it
+// needs a connection: it fails, too, if those of all nodes are in use for longer than
 // acquire_timeout.
 func (c *Cluster) Ping(ctx context.Context) error {
 	bound, cancel := context.WithTimeout(ctx, c.settings.AcquireTimeout)

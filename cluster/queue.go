@@ -181,8 +181,8 @@ func (s *search) renew(ctx context.Context) {
 	clear(s.refused)
 	s.failed, s.full = balancer.Set{}, balancer.Set{}
 	s.widen(ctx)
-	for _, s.group = range s.groups() {
-		continue // the last is the one to tell of, should none have a node
+	if groups := s.groups(); len(groups) > 0 {
+		s.group = groups[len(groups)-1] // the one to tell of, should none have a node
 	}
 }
 

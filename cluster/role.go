@@ -99,7 +99,7 @@ func (c *Cluster) judgeRoles(n *Node, claim role.Claim) (changes []change, twin 
 // whose has changed. The caller holds roles.
 func (c *Cluster) rejudge() (changes []change) {
 	for _, n := range c.all() {
-		v := role.JudgeOne(c.claimsFor(n), n.index)
+		v := role.Judge(c.claimsFor(n), n.index)
 		if old := n.role.Swap(&v); *old != v {
 			changes = append(changes, change{node: n, verdict: v})
 		}

@@ -5,7 +5,7 @@ import "time"
 // judge decides about a node whose probe is unanswered.
 func (m *Monitor) judge(w *watched, now time.Time) {
 	begun := w.silentSince(m.grace)
-	silent := now.Sub(later(w.begun(), w.node.Pulse.Last()))
+	silent := now.Sub(w.silentSince(time.Time{})) // our own stalls included
 	switch {
 	case w.machine.State == Down && w.machine.cut:
 		if silent >= w.patience() || now.Sub(w.begun()) >= strangerLimit {

@@ -6,11 +6,14 @@ import (
 	"time"
 )
 
+// size is the number of buckets.
+const size = 4 * 33
+
 // Histogram counts durations in buckets of a quarter of a power of two of
 // microseconds, up to more than an hour. It takes no lock; a reader that runs
 // beside writers may miss the latest samples. The zero value is empty.
 type Histogram struct {
-	buckets [4 * 33]atomic.Uint64
+	buckets [size]atomic.Uint64
 }
 
 // Record counts one duration; durations below a microsecond count as one.
@@ -27,7 +30,7 @@ func bucketOf(micros uint64) int {
 	} else if exponent == 1 {
 		quarter = int(micros&1) * 2
 	}
-	return min(4*exponent+quarter, 4*33-1)
+	return min(4*exponent+quarter, size-1)
 }
 
 // upperMicros returns the upper end of a bucket.
@@ -38,7 +41,7 @@ func upperMicros(bucket int) float64 {
 
 // Sum adds histograms up. The zero value is empty. It isn't safe for concurrent use.
 type Sum struct {
-	counts [4 * 33]uint64
+	counts [size]uint64
 	total  uint64
 }
 

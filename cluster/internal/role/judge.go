@@ -13,23 +13,14 @@ type Verdict struct {
 	Old, New uint32
 }
 
-// Judge gives each node its role. A node keeps its claim, except a writer that
+// Judge gives node i its role. A node keeps its claim, except a writer that
 // has the same System as another writer of a higher Timeline: that one was
 // promoted, and whatever the first still takes is lost to it. Writers whose
 // Timelines are equal or not known can't be told apart.
 //
 // A node that can't be reached any more keeps the claim that it made last: an old
 // primary isn't right again because the new one is down.
-func Judge(claims []Claim) []Verdict {
-	out := make([]Verdict, len(claims))
-	for i := range claims {
-		out[i] = JudgeOne(claims, i)
-	}
-	return out
-}
-
-// JudgeOne gives node i the role that Judge does.
-func JudgeOne(claims []Claim, i int) Verdict {
+func Judge(claims []Claim, i int) Verdict {
 	c := claims[i]
 	if newest := newest(claims, c); newest >= 0 {
 		return Verdict{
