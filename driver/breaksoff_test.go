@@ -21,13 +21,8 @@ func TestReadThatBreaksOff(t *testing.T) {
 	}{"before its row": {'D', "\x00\x00\x00\x07", false}, "after its row": {'C', "SELECT 1", true}} {
 		t.Run(name, func(t *testing.T) {
 			sim := startSim(t, simnode.Config{Nodes: 1})
-			cfg, err := faultproxy.TCP(sim.Node(1).Addr())
-			require.NoError(t, err)
-			proxy, err := faultproxy.Start(cfg)
-			require.NoError(t, err)
-			defer func() { require.NoError(t, proxy.Close()) }()
-			db := openDSN(t, "postgres://postgres@"+proxy.Addr().String()+"/postgres?sslmode=disable&acquire_timeout=20s")
-			defer func() { require.NoError(t, db.Close()) }()
+			proxy := startProxy(t, sim.Node(1).Addr())
+			db := openDSN(t, "postgres://postgres@"+proxy.Addr().String()+"/postgres?sslmode=disable")
 			var n int
 			read := func() error { return db.QueryRowContext(t.Context(), "select 7 where 1 = $1", 1).Scan(&n) }
 			require.NoError(t, read())
@@ -36,7 +31,7 @@ func TestReadThatBreaksOff(t *testing.T) {
 				Direction: faultproxy.ToClient, Type: c.message, Action: faultproxy.Reset,
 				Match: func(m faultproxy.Message) bool { return bytes.Contains(m.Body(), []byte(c.body)) },
 			})
-			err = read()
+			err := read()
 			require.Len(t, reset.Hits(), 1)
 			require.Equal(t, 7, n)
 			if c.fails {

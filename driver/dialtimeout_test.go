@@ -28,8 +28,7 @@ func TestDialTimeout(t *testing.T) {
 		t.Run(params, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				sim := startSim(t, simnode.Config{Nodes: 1, InMemory: true})
-				cfg, err := driver.ParseConfig(sim.DSN() + params + "&min_idle=0")
-				require.NoError(t, err)
+				cfg := config(t, sim.DSN()+params+"&min_idle=0")
 				var hang atomic.Bool
 				given := make(chan time.Duration, 100)
 				cfg.DialFunc = func(ctx context.Context, network, addr string) (net.Conn, error) {
@@ -47,7 +46,7 @@ func TestDialTimeout(t *testing.T) {
 				hang.Store(true)
 				ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 				defer cancel()
-				_, err = db.ExecContext(ctx, "select 1")
+				_, err := db.ExecContext(ctx, "select 1")
 				require.ErrorIs(t, err, context.DeadlineExceeded)
 				require.Equal(t, want, <-given)
 			})

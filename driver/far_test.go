@@ -32,8 +32,7 @@ func TestFarNode(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				sim := startSim(t, simnode.Config{Nodes: 3, InMemory: true, Roles: map[string]string{"postgres": "secret"}})
 				sim.SetLatency(simnode.AtClients(), simnode.AtNode(1), c.roundTrip/2, 0)
-				cfg, err := driver.ParseConfig(strings.Replace(sim.DSN(), "postgres@", "postgres:secret@", 1))
-				require.NoError(t, err)
+				cfg := config(t, strings.Replace(sim.DSN(), "postgres@", "postgres:secret@", 1))
 				cfg.DialFunc = sim.Dial
 				db := sql.OpenDB(driver.NewConnector(cfg))
 				defer func() { require.NoError(t, db.Close()) }()
@@ -65,6 +64,10 @@ func TestFarNode(t *testing.T) {
 // its nodes, have no say in whether most of it would stay.
 func TestOthersDontDelayACut(t *testing.T) {
 	const limit = 700 * time.Millisecond
+	with := func(t *testing.T, sim *simnode.Sim, others string) driver.Config {
+		t.Helper()
+		return config(t, strings.Replace(sim.DSN(), sim.Node(1).Addr(), sim.Node(1).Addr()+others, 1))
+	}
 	frozen := func(t *testing.T, sim *simnode.Sim, cfg driver.Config, joining bool) {
 		cfg.DialFunc = func(ctx context.Context, network, addr string) (net.Conn, error) {
 			switch addr {
@@ -81,8 +84,7 @@ func TestOthersDontDelayACut(t *testing.T) {
 		waitState(t, db, 0, health.Up)
 		time.Sleep(2 * time.Second)
 		if joining {
-			next, err := driver.ParseConfig(strings.Replace(sim.DSN(), sim.Node(1).Addr(), sim.Node(1).Addr()+",new1:5432,new2:5432,new3:5432", 1))
-			require.NoError(t, err)
+			next := with(t, sim, ",new1:5432,new2:5432,new3:5432")
 			ctx, cancel := context.WithCancel(t.Context())
 			done := make(chan error, 1)
 			go func() { done <- clusterOf(t, db).SetNodes(ctx, next) }() // ends with ctx
@@ -102,17 +104,13 @@ func TestOthersDontDelayACut(t *testing.T) {
 	t.Run("alias", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			sim := startSim(t, simnode.Config{Nodes: 2, InMemory: true})
-			cfg, err := driver.ParseConfig(strings.Replace(sim.DSN(), sim.Node(1).Addr(), sim.Node(1).Addr()+",alias:5432", 1))
-			require.NoError(t, err)
-			frozen(t, sim, cfg, false)
+			frozen(t, sim, with(t, sim, ",alias:5432"), false)
 		})
 	})
 	t.Run("joining", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			sim := startSim(t, simnode.Config{Nodes: 3, InMemory: true})
-			cfg, err := driver.ParseConfig(sim.DSN())
-			require.NoError(t, err)
-			frozen(t, sim, cfg, true)
+			frozen(t, sim, config(t, sim.DSN()), true)
 		})
 	})
 }
