@@ -8,7 +8,7 @@
 //	load.Start()
 //	… // hurt a node, heal it
 //	record := load.Stop()
-//	record.Between(hurt, healed).LongestGap()
+//	record.LongestGap(hurt, healed)
 //
 // It owns the load (operations of two kinds at a fixed pace, from many
 // goroutines), the record of every operation and the figures read from it. It

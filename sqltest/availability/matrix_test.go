@@ -52,13 +52,17 @@ func phasesOf(g *target, f fault) phases {
 type result struct {
 	record               availability.Record
 	well, hurt, healed   time.Time // when the phases began
-	share                float64   // of the healed node's operations, at the end
-	cuts                 int64     // sockets of the sick node
-	dialed               float64   // sockets opened per second to the sick node, from the fault on
+	ended                time.Time
+	share                float64 // of the healed node's operations, at the end
+	cuts                 int64   // sockets of the sick node
+	dialed               float64 // sockets opened per second to the sick node, from the fault on
 	before, after        cluster.Stats
 	truth                availability.Truth
 	unhurt, during, then availability.Record
 }
+
+// gap is the longest time without any success from the fault on.
+func (r *result) gap() time.Duration { return r.record.LongestGap(r.hurt, r.ended) }
 
 // measure runs the load against a subject, hurts a node and heals it.
 func measure(t *testing.T, g *target, who subject, p phases, deadline time.Duration, hurt func() (heal func())) *result {
@@ -72,18 +76,19 @@ func measure(t *testing.T, g *target, who subject, p phases, deadline time.Durat
 	out.well, out.before = time.Now(), who.stats()
 	<-time.After(p.well)
 	out.hurt = time.Now()
+	opened := who.opened()
 	heal := hurt()
 	<-time.After(p.hurt)
 	heal()
 	out.healed = time.Now()
 	<-time.After(p.after)
-	out.share = who.share(t, g, p.share)
+	out.share = who.share(g, p.share)
 	out.after = who.stats()
+	out.ended = time.Now()
 	out.record = load.Stop()
+	out.dialed = float64(who.opened()-opened) / time.Since(out.hurt).Seconds()
 	if who.cluster != nil {
-		was, is := out.before.Nodes[sick], out.after.Nodes[sick]
-		out.cuts = is.Cuts - was.Cuts
-		out.dialed = float64(is.Opened-was.Opened) / time.Since(out.hurt).Seconds()
+		out.cuts = out.after.Nodes[sick].Cuts - out.before.Nodes[sick].Cuts
 	}
 	out.unhurt = out.record.Between(out.well, out.hurt)
 	out.during = out.record.Between(out.hurt, out.healed)

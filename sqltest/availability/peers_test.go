@@ -7,8 +7,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/stretchr/testify/require"
-
 	"github.com/anywriter/anywriter/cluster"
 	"github.com/anywriter/anywriter/sqltest/availability"
 )
@@ -18,6 +16,7 @@ type subject struct {
 	name    string
 	doer    availability.Doer
 	cluster *cluster.Cluster // the driver's; nil for a peer
+	traffic *traffic         // a peer's; nil for the driver, which counts itself
 	close   func() error
 }
 
@@ -31,24 +30,25 @@ func (g *target) ours(t *testing.T) subject {
 // multiHost is plain pgx with the list of hosts in its DSN.
 func (g *target) multiHost(t *testing.T) subject {
 	t.Helper()
-	db, err := sql.Open("pgx", g.dsn)
-	require.NoError(t, err)
-	db.SetMaxIdleConns(availability.DefaultWorkers)
-	return subject{name: "pgx, multi-host", doer: db, close: db.Close}
+	sent := &traffic{of: g}
+	db := sent.open(t, g.dsn)
+	return subject{name: "pgx, multi-host", doer: db, traffic: sent, close: db.Close}
 }
 
 // roundRobin takes one plain sql.DB per node in turn, and leaves one out for a
 // second after an error.
 func (g *target) roundRobin(t *testing.T) subject {
 	t.Helper()
-	r := &rotation{}
+	r, sent := &rotation{}, &traffic{of: g}
 	for _, dsn := range g.each {
-		db, err := sql.Open("pgx", dsn)
-		require.NoError(t, err)
-		db.SetMaxIdleConns(availability.DefaultWorkers)
-		r.dbs = append(r.dbs, db)
+		r.dbs = append(r.dbs, sent.open(t, dsn))
 	}
-	return subject{name: "pgx, round robin over three `sql.DB`", doer: r, close: r.close}
+	return subject{name: "pgx, round robin over three `sql.DB`", doer: r, traffic: sent, close: r.close}
+}
+
+// peers are the ways without the driver.
+func (g *target) peers() []func(*testing.T) subject {
+	return []func(*testing.T) subject{g.multiHost, g.roundRobin}
 }
 
 // rotation is what many applications write by hand.
@@ -125,14 +125,13 @@ func (s subject) stats() cluster.Stats {
 }
 
 // share returns the healed node's share of the operations; of a peer's, its share
-// of the rows written. In virtual time it is that of one interval; the driver's on
+// of the messages sent. In virtual time it is that of one interval; the driver's on
 // a busy machine is repeated until it is what it ought to be, ten times at most.
-func (s subject) share(t *testing.T, g *target, d time.Duration) float64 {
-	t.Helper()
+func (s subject) share(g *target, d time.Duration) float64 {
 	for round := 1; ; round++ {
-		before := s.counts(t, g)
+		before := s.counts()
 		<-time.After(d)
-		after, total := s.counts(t, g), 0.0
+		after, total := s.counts(), 0.0
 		for i := range after {
 			total += after[i] - before[i]
 		}
@@ -143,9 +142,8 @@ func (s subject) share(t *testing.T, g *target, d time.Duration) float64 {
 	}
 }
 
-// counts returns what each node has done so far.
-func (s subject) counts(t *testing.T, g *target) []float64 {
-	t.Helper()
+// counts returns what each node has been given so far.
+func (s subject) counts() []float64 {
 	out := make([]float64, nodes)
 	if s.cluster != nil {
 		for i, n := range s.cluster.Stats().Nodes {
@@ -153,8 +151,17 @@ func (s subject) counts(t *testing.T, g *target) []float64 {
 		}
 		return out
 	}
-	for i, db := range g.truth {
-		require.NoError(t, db.QueryRowContext(t.Context(), "select count(*) from availability_log").Scan(&out[i]))
+	for i := range out {
+		out[i] = float64(s.traffic.sent[i].Load())
 	}
 	return out
+}
+
+// opened returns how many connections have been opened to the sick node, those for
+// cancel requests included.
+func (s subject) opened() int64 {
+	if s.cluster != nil {
+		return s.cluster.Stats().Nodes[sick].Opened
+	}
+	return s.traffic.opened[sick].Load()
 }

@@ -79,20 +79,18 @@ func (r Record) Longest() Op {
 	return slices.MaxFunc(r, func(a, b Op) int { return cmp.Compare(a.Wait(), b.Wait()) })
 }
 
-// LongestGap returns the longest time from one success to the next.
-func (r Record) LongestGap() time.Duration {
+// LongestGap returns the longest time without a success between from and to; what
+// passes before the first success and after the last one counts.
+func (r Record) LongestGap(from, to time.Time) time.Duration {
 	var longest time.Duration
-	var last time.Time
-	for _, op := range r {
-		if op.Outcome != OK {
-			continue
-		}
-		if !last.IsZero() {
+	last := from
+	for _, op := range r.Between(from, to) {
+		if op.Outcome == OK {
 			longest = max(longest, op.Ended.Sub(last))
+			last = op.Ended
 		}
-		last = op.Ended
 	}
-	return longest
+	return max(longest, to.Sub(last))
 }
 
 // Quantile returns the wait that the share q of the operations didn't exceed, by

@@ -77,7 +77,10 @@ func TestRecord(t *testing.T) {
 		at(110, 120, availability.Unknown), at(115, 150, availability.OK), at(120, 160, availability.OK),
 	}
 	ms := func(n int) time.Time { return time.Unix(0, 0).Add(time.Duration(n) * time.Millisecond) }
-	assert.Equal(t, 130*time.Millisecond, r.LongestGap(), "failures are no successes")
+	assert.Equal(t, 130*time.Millisecond, r.LongestGap(ms(0), ms(160)), "failures are no successes")
+	assert.Equal(t, 60*time.Millisecond, r.LongestGap(ms(90), ms(155)), "from its beginning on")
+	assert.Equal(t, 840*time.Millisecond, r.LongestGap(ms(0), ms(1000)), "and to its end")
+	assert.Equal(t, 50*time.Millisecond, r.LongestGap(ms(50), ms(100)), "nothing succeeded")
 	assert.Equal(t, 100*time.Millisecond, r.Longest().Wait())
 	assert.Equal(t, 4, r.Count(availability.OK))
 	assert.Len(t, r.Between(ms(20), ms(150)), 3, "from is in, to is out")
@@ -91,7 +94,7 @@ func TestRecord(t *testing.T) {
 	var none availability.Record
 	assert.Zero(t, none.Longest().Wait())
 	assert.Zero(t, none.Quantile(1))
-	assert.Zero(t, none.LongestGap())
+	assert.Equal(t, time.Second, none.LongestGap(ms(0), ms(1000)))
 	assert.Empty(t, none.Since(ms(0)))
 	stalled := at(0, 100, availability.OK)
 	stalled.Stalled = 60 * time.Millisecond

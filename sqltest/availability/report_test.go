@@ -16,7 +16,10 @@ import (
 	"github.com/anywriter/anywriter/sqltest/availability"
 )
 
-var write = flag.Bool("matrix.write", false, "measure for longer, beside peers, and write docs/fault-matrix.md")
+var (
+	write      = flag.Bool("matrix.write", false, "measure for longer, beside peers, and write docs/fault-matrix.md")
+	reportPath = flag.String("matrix.report", "../../docs/fault-matrix.md", "where -matrix.write writes")
+)
 
 // summary is a measurement in one line.
 func (r *result) summary() string {
@@ -24,7 +27,7 @@ func (r *result) summary() string {
 	return fmt.Sprintf("%d operations, %d failed, %d unknown (%d there), longest gap %v, longest wait %v (write %v: %v), "+
 		"p99 %v then %v, %.0f/s then %.0f/s, share %.3f, %.1f dials/s, %d cuts, %d stalls",
 		len(r.record), r.record.Count(availability.Failed), r.record.Count(availability.Unknown), r.truth.Found,
-		round(r.then.LongestGap()), round(longest.Wait()), longest.Write, longest.Err,
+		round(r.gap()), round(longest.Wait()), longest.Write, longest.Err,
 		round(r.unhurt.Quantile(0.99)), round(r.during.Quantile(0.99)),
 		r.record.Rate(r.well, r.hurt), r.record.Rate(r.hurt, r.healed), r.share, r.dialed, r.cuts, r.after.Stalls-r.before.Stalls)
 }
@@ -60,14 +63,10 @@ var (
 // report keeps a measurement for the report.
 func (g *target) report(f fault, who string, r *result) {
 	longest := r.then.Longest()
-	dials := "–"
-	if who == "anywriter" {
-		dials = fmt.Sprintf("%.1f", r.dialed)
-	}
-	reported[g.name] = append(reported[g.name], fmt.Sprintf("| %s | %s | %d | %d | %d | %v | %v | %.0f of %.0f | %v of %v | %.0f %% | %s |",
+	reported[g.name] = append(reported[g.name], fmt.Sprintf("| %s | %s | %d | %d | %d | %v | %v | %.0f of %.0f | %v of %v | %.0f %% | %.1f |",
 		f.name, who, r.record.Count(availability.Failed), r.record.Count(availability.Unknown), r.truth.Twice+r.truth.Lost,
-		round(r.then.LongestGap()), round(longest.Wait()), r.record.Rate(r.hurt, r.healed), r.record.Rate(r.well, r.hurt),
-		round(r.during.Quantile(0.99)), round(r.unhurt.Quantile(0.99)), 100*r.share, dials))
+		round(r.gap()), round(longest.Wait()), r.record.Rate(r.hurt, r.healed), r.record.Rate(r.well, r.hurt),
+		round(r.during.Quantile(0.99)), round(r.unhurt.Quantile(0.99)), 100*r.share, r.dialed))
 }
 
 // head says what the tables mean.
@@ -95,8 +94,9 @@ does, so counts may differ a little from run to run.
   operation took, from the fault on.
 - **ok/s**: successes per second while the node was sick, of those before; **p99**: of
   the operations' times, likewise.
-- **share** of the healed node, ten seconds after; **dials/s**: connections opened to
-  it per second, from the fault on.
+- **share** of the healed node, ten seconds after (of the operations; of a peer's
+  messages); **dials/s**: connections opened to it per second, from the fault on,
+  cancel requests included.
 `
 
 // writeReport writes docs/fault-matrix.md.
@@ -128,7 +128,7 @@ func TestMain(m *testing.M) {
 		code = 1
 	}
 	if code == 0 && *write {
-		if err := writeReport("../../docs/fault-matrix.md"); err != nil {
+		if err := writeReport(*reportPath); err != nil {
 			fmt.Fprintln(os.Stderr, err)
 			code = 1
 		}

@@ -35,9 +35,10 @@ type target struct {
 	// virtual is true in testing/synctest: times don't depend on the machine, and are
 	// free.
 	virtual bool
-	// dsn names all nodes; each has one DSN per node, by the way that the load takes.
-	dsn  string
-	each []string
+	// dsn names all nodes; each has one DSN per node and addrs its address, by the way
+	// that the load takes.
+	dsn         string
+	each, addrs []string
 	// patience is what the driver is given besides: in real time a starved machine,
 	// whose servers need more than a second for an answer, must not look like a failure.
 	patience string
@@ -71,6 +72,10 @@ func simTarget(t *testing.T, inMemory bool, params string) *target {
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, sim.Close()) })
 	out := &target{name: "simulator", virtual: inMemory, dsn: sim.DSN(), sim: sim}
+	for _, n := range sim.Nodes() {
+		out.addrs = append(out.addrs, n.Addr())
+		out.each = append(out.each, fmt.Sprintf("postgres://postgres@%s/postgres?sslmode=disable", n.Addr()))
+	}
 	if inMemory {
 		out.name = "simulator in virtual time"
 	} else {
@@ -141,7 +146,6 @@ func admin(t *testing.T, s *pgtest.Server, commands string) {
 func postgresTarget(t *testing.T, servers []*pgtest.Server, proxied bool) *target {
 	t.Helper()
 	out := &target{name: "PostgreSQL 15 × 3", server: servers, patience: patience()}
-	var addrs []string
 	for _, s := range servers {
 		addr := s.Addr()
 		db, err := sql.Open("pgx", fmt.Sprintf("postgres://%s@%s/postgres?sslmode=disable", user, addr))
@@ -158,10 +162,10 @@ func postgresTarget(t *testing.T, servers []*pgtest.Server, proxied bool) *targe
 			out.proxy = append(out.proxy, p)
 			addr = p.Addr().String()
 		}
-		addrs = append(addrs, addr)
+		out.addrs = append(out.addrs, addr)
 		out.each = append(out.each, fmt.Sprintf("postgres://%s@%s/postgres?sslmode=disable", user, addr))
 	}
-	out.dsn = fmt.Sprintf("postgres://%s@%s/postgres?sslmode=disable", user, strings.Join(addrs, ","))
+	out.dsn = fmt.Sprintf("postgres://%s@%s/postgres?sslmode=disable", user, strings.Join(out.addrs, ","))
 	out.open = func(t *testing.T) *sql.DB {
 		t.Helper()
 		db, err := sql.Open(driver.Name, out.dsn+"&engine=independent"+out.patience)
