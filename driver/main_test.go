@@ -36,6 +36,10 @@ func TestMain(m *testing.M) {
 			code = 1
 		}
 	}
+	if err := goleak.Find(); err != nil && code == 0 {
+		fmt.Fprintln(os.Stderr, "goroutines are left over:", err)
+		code = 1
+	}
 	os.Exit(code)
 }
 
