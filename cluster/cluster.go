@@ -177,10 +177,15 @@ const closeGrace = 5 * time.Second
 // nobody answers would last for the whole of closeGrace.
 const unreadyGrace = 250 * time.Millisecond
 
+// drainLimit is how long Close waits in the end for connections of DialFunc whose own
+// Close takes its time. Those of the system close at once.
+const drainLimit = time.Second
+
 // Close refuses new operations, waits for those under way, and closes all
 // connections. Operations that take longer than five seconds are cut. It
 // returns when every goroutine of the cluster has ended and every lease has
-// been given back; calling it again waits for the same.
+// been given back; calling it again waits for the same. Only a connection of DialFunc
+// whose Close doesn't return is left behind, after a second and with a warning.
 func (c *Cluster) Close() { c.closeOnce.Do(c.shutDown) }
 
 // shutDown does the work of Close; a second Close waits for it.
@@ -212,6 +217,11 @@ func (c *Cluster) shutDown() {
 	closePools(nodes)
 	for _, n := range nodes { // cancel requests of dials that failed
 		n.sever()
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), drainLimit)
+	defer cancel()
+	for _, n := range nodes {
+		n.drain(ctx)
 	}
 }
 

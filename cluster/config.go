@@ -19,7 +19,9 @@ import (
 
 // DialFunc opens a connection to one node. It has the signature of
 // net.Dialer.DialContext; a simulated cluster supplies its own. It must be
-// safe for concurrent use and must honour the context.
+// safe for concurrent use and must honour the context. When a node is cut, whoever reads
+// or writes is released by a deadline in the past, or, if the connection knows none, by
+// its Close. Nothing else waits for a Close for longer than a second.
 type DialFunc func(ctx context.Context, network, address string) (net.Conn, error)
 
 // Settings are the values of the driver's own DSN keys; see the table of keys

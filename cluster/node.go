@@ -166,6 +166,14 @@ func (n *Node) sever() {
 	n.traffic.Cut()
 }
 
+// drain waits until the node's sockets are closed, but no longer than for ctx: the
+// transport is the application's where DialFunc is, and its Close may not return.
+func (n *Node) drain(ctx context.Context) {
+	if left := n.traffic.Wait(ctx) + n.prober.sockets.Wait(ctx); left > 0 {
+		n.cluster.events.warn(fmt.Sprintf("node %s: the Close of %d connections hasn't returned", n.addr, left))
+	}
+}
+
 // probed is called by the monitor for each answered probe with its round trip,
 // and for each that is late with the silence so far.
 func (n *Node) probed(roundTrip time.Duration) {

@@ -28,10 +28,14 @@ type Conn struct {
 	broken  atomic.Bool  // a write failed: later farewell bytes don't count
 	ready   atomic.Bool  // a session is open on it
 	cutByUs atomic.Bool
+	ending  ending
 }
 
 // Read reads from the node and notes the proof of life.
 func (c *Conn) Read(b []byte) (int, error) {
+	if c.cutByUs.Load() {
+		return 0, ErrCut
+	}
 	n, err := c.Conn.Read(b)
 	if n > 0 {
 		c.owner.pulse.Touch()
@@ -46,6 +50,10 @@ func (c *Conn) Read(b []byte) (int, error) {
 // write nothing is counted any more: pgx sends a farewell on such a
 // connection, and the farewell isn't the statement.
 func (c *Conn) Write(b []byte) (int, error) {
+	if c.cutByUs.Load() {
+		c.broken.Store(true)
+		return 0, ErrCut
+	}
 	n, err := c.Conn.Write(b)
 	if n > 0 && !c.broken.Load() {
 		c.sent.Add(int64(n))
@@ -67,22 +75,6 @@ func (c *Conn) Sent() int64 { return c.sent.Load() }
 // Cut reports whether this side has ended the connection.
 func (c *Conn) Cut() bool { return c.cutByUs.Load() }
 
-// Close forgets the socket and closes it.
-func (c *Conn) Close() error {
-	c.owner.remove(c)
-	return c.Conn.Close()
-}
-
-// Reset closes the socket with an RST where the transport knows one, so that
-// neither side lingers.
-func (c *Conn) Reset() {
-	c.cutByUs.Store(true)
-	if l, ok := c.Conn.(interface{ SetLinger(sec int) error }); ok {
-		_ = l.SetLinger(0) // best effort: the Close below is what matters
-	}
-	_ = c.Close()
-}
-
 // Set is every socket of one purpose (traffic, or the prober) to one
 // node, and the dials in progress.
 type Set struct {
@@ -95,6 +87,7 @@ type Set struct {
 	mu      sync.Mutex
 	refused error // non-nil: dials fail with it
 	open    map[*Conn]struct{}
+	closing map[*Conn]struct{} // those whose Close hasn't returned
 	dialing map[*context.CancelFunc]struct{}
 }
 
@@ -106,6 +99,7 @@ func New(dialer func(ctx context.Context, network, address string) (net.Conn, er
 		slots:   make(chan struct{}, maxDials),
 		pulse:   pulse,
 		open:    make(map[*Conn]struct{}),
+		closing: make(map[*Conn]struct{}),
 		dialing: make(map[*context.CancelFunc]struct{}),
 	}
 }
@@ -132,7 +126,7 @@ func (t *Set) Dial(ctx context.Context, network, address string) (net.Conn, erro
 	if err != nil {
 		return nil, t.dialError(err)
 	}
-	s := &Conn{Conn: conn, owner: t}
+	s := &Conn{Conn: conn, owner: t, ending: newEnding()}
 	if sc, ok := conn.(syscall.Conn); ok {
 		s.raw, _ = sc.SyscallConn() // nil on error: no peeking then
 	}
@@ -181,12 +175,6 @@ func (t *Set) add(c *Conn) error {
 	return nil
 }
 
-func (t *Set) remove(c *Conn) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	delete(t.open, c)
-}
-
 // Refuse makes every dial fail with err until Allow is called.
 func (t *Set) Refuse(err error) {
 	t.mu.Lock()
@@ -216,7 +204,8 @@ func (c *Conn) Ready() { c.ready.Store(true) }
 func (t *Set) CutUnready() { t.cut(func(c *Conn) bool { return !c.ready.Load() }) }
 
 // Cut ends every dial in progress and resets every open socket; it returns how
-// many sockets it reset. Call Refuse first to keep new ones away.
+// many sockets it reset. It waits for none of them; see Reset. Call Refuse first to
+// keep new ones away.
 func (t *Set) Cut() int { return t.cut(func(*Conn) bool { return true }) }
 
 // cut ends dials in progress and resets the connections that match.
