@@ -53,7 +53,7 @@ func (g *target) peers() []func(*testing.T) subject {
 
 // rotation is what many applications write by hand.
 type rotation struct {
-	dbs     []*sql.DB
+	dbs     []plain
 	turn    atomic.Uint64
 	skipped [nodes]atomic.Int64 // until when, in nanoseconds
 }

@@ -54,10 +54,11 @@ func round(d time.Duration) time.Duration {
 	return d.Round(time.Millisecond)
 }
 
-// reported are the lines of the report, by target; reportedDown those of TestAllDown.
+// reported are the lines of the report, by target; reportedLost those of
+// TestMajorityLost, reportedDown those of TestAllDown.
 var (
-	reported     = map[string][]string{}
-	reportedDown []string
+	reported                   = map[string][]string{}
+	reportedLost, reportedDown []string
 )
 
 // report keeps a measurement for the report.
@@ -77,7 +78,7 @@ of a unique row, half point SELECTs, none longer than 2 s, or 4 s where two node
 freeze: the second is cut off after 2 s at the earliest), while one node of three
 is sick for %v and then healed. Made by
 
-    go test ./sqltest/availability -run 'TestMatrix|TestTwoOfThree|TestAllDown' -matrix.write -v -timeout 60m
+    go test ./sqltest/availability -run 'TestMatrix|TestTwoOfThree|TestMajorityLost|TestAllDown' -matrix.write -v -timeout 60m
 
 on %s; figures in time of a shared machine of %d cores, so compare the rows of one
 table rather than tables. In virtual time (every 20 ms instead of every 5) no time
@@ -87,7 +88,7 @@ does, so counts may differ a little from run to run.
 - **failed**: operations that ended in an error and certainly had no effect: reads, and
   writes that weren't sent or were refused.
 - **unknown**: writes whose answer was lost. Plain pgx says nothing of the kind; its
-  errors are sorted by what they carry (an SQLSTATE, "safe to retry").
+  errors are sorted by what they carry (an SQLSTATE, "safe to retry", no connection).
 - **wrong**: rows written twice, and acknowledged rows that aren't there, read back
   from the servers afterwards.
 - **gap**: the longest time without any success; **wait**: the longest that a single
@@ -97,6 +98,21 @@ does, so counts may differ a little from run to run.
 - **share** of the healed node, ten seconds after (of the operations; of a peer's
   messages); **dials/s**: connections opened to it per second, from the fault on,
   cancel requests included.
+`
+
+// headLost says what the table of lost majorities means.
+const headLost = `
+## The simulator without a majority
+
+Its nodes commit by majority and don't evict each other yet: while two of three are
+down for 10 s, the third reads but can't commit. In virtual time; the load is that of
+the table above.
+
+- **writes in vain**: that ended with an error and certainly had no effect.
+- **writes again**: the first success of a write, from the majority's return on.
+
+| fault | driver | reads failed | longest read | writes in vain | unknown | wrong | wait | writes again | share | dials/s |
+|---|---|---|---|---|---|---|---|---|---|---|
 `
 
 // writeReport writes docs/fault-matrix.md.
@@ -109,6 +125,10 @@ func writeReport(path string) error {
 		for _, l := range reported[name] {
 			b.WriteString(l + "\n")
 		}
+	}
+	b.WriteString(headLost)
+	for _, l := range reportedLost {
+		b.WriteString(l + "\n")
 	}
 	b.WriteString("\n## All nodes down\n\nOperations one after the other while no node is there, and after some, or all, are back.\n\n" +
 		"| nodes | ErrNoNode after | first success after their return |\n|---|---|---|\n")

@@ -3,6 +3,7 @@ package availability_test
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"fmt"
 	"net"
 	"slices"
@@ -10,6 +11,7 @@ import (
 	"testing"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/stdlib"
 	"github.com/stretchr/testify/require"
 
@@ -25,7 +27,7 @@ type traffic struct {
 
 // open opens a database over plain pgx: with a socket, or with the simulator's
 // connections in memory.
-func (c *traffic) open(t *testing.T, dsn string) *sql.DB {
+func (c *traffic) open(t *testing.T, dsn string) plain {
 	t.Helper()
 	cfg, err := pgx.ParseConfig(dsn)
 	require.NoError(t, err)
@@ -49,8 +51,28 @@ func (c *traffic) open(t *testing.T, dsn string) *sql.DB {
 	}
 	db := stdlib.OpenDB(*cfg)
 	db.SetMaxIdleConns(availability.DefaultWorkers)
-	return db
+	return plain{db}
 }
+
+// plain is a database over plain pgx whose writes are judged fairly: one that found
+// no connection had no effect, which pgx's error doesn't say by itself.
+type plain struct{ *sql.DB }
+
+// ExecContext runs a statement.
+func (p plain) ExecContext(ctx context.Context, query string, args ...any) (sql.Result, error) {
+	result, err := p.DB.ExecContext(ctx, query, args...)
+	var connecting *pgconn.ConnectError
+	if errors.As(err, &connecting) {
+		err = unsentError{err}
+	}
+	return result, err
+}
+
+// unsentError is the error of a statement that wasn't sent.
+type unsentError struct{ error }
+
+func (unsentError) SafeToRetry() bool { return true }
+func (e unsentError) Unwrap() error   { return e.error }
 
 // nodeAt returns the index of the node with this address. In memory, a cancel
 // request names it as the connection does.
