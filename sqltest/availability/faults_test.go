@@ -34,8 +34,9 @@ type bounds struct {
 	// noLatency: the machine is overloaded on purpose, so only what happens
 	// counts, not how fast.
 	noLatency bool
-	// slow: the throughput and the 99th percentile of the time during which the
-	// node is slow are compared with those of the same run before.
+	// slow: the throughput and the 99th percentile of the whole time during which the
+	// node is slow, from its first moment on, are compared with those of the same run
+	// before.
 	slow bool
 	// noCuts: the node is alive and must not be cut off.
 	noCuts bool

@@ -31,9 +31,22 @@ type phases struct {
 	pace, warm, well, hurt, after, share time.Duration
 }
 
+// slowTime is how long a slow node stays slow. It is found by its first slow answers,
+// which each worker may have to wait for once: 200 ms of 16 workers are 2 % of the
+// load of ten seconds, so that even these are within the bound.
+const slowTime = 10 * time.Second
+
 // phasesOf returns the phases for a target: time is free in virtual time, but the
 // work done in it isn't.
 func phasesOf(g *target, f fault) phases {
+	p := phasesFor(g, f)
+	if f.bounds.slow {
+		p.hurt = slowTime
+	}
+	return p
+}
+
+func phasesFor(g *target, f fault) phases {
 	switch {
 	case g.virtual && f.bounds.fenced:
 		return phases{pace: 20 * time.Millisecond, warm: time.Second, well: time.Second, hurt: 4 * time.Second, after: 5 * time.Second, share: 5 * time.Second}

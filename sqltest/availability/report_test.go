@@ -55,11 +55,16 @@ func round(d time.Duration) time.Duration {
 }
 
 // reported are the lines of the report, by target; reportedLost those of
-// TestMajorityLost, reportedDown those of TestAllDown.
+// TestMajorityLost, reportedSlow of a slow node's first moments, reportedDown those
+// of TestAllDown.
 var (
-	reported                   = map[string][]string{}
-	reportedLost, reportedDown []string
+	reported                                 = map[string][]string{}
+	reportedLost, reportedSlow, reportedDown []string
 )
+
+// finding is the time in which the first slow answers come: those of operations that
+// were sent before anybody could know.
+const finding = 500 * time.Millisecond
 
 // report keeps a measurement for the report.
 func (g *target) report(f fault, who string, r *result) {
@@ -68,6 +73,17 @@ func (g *target) report(f fault, who string, r *result) {
 		f.name, who, r.record.Count(availability.Failed), r.record.Count(availability.Unknown), r.truth.Twice+r.truth.Lost,
 		round(r.gap()), round(longest.Wait()), r.record.Rate(r.hurt, r.healed), r.record.Rate(r.well, r.hurt),
 		round(r.during.Quantile(0.99)), round(r.unhurt.Quantile(0.99)), 100*r.share, r.dialed))
+	if f.bounds.slow {
+		first := r.record.Between(r.hurt, r.hurt.Add(finding))
+		slow := 0
+		for _, op := range first {
+			if op.Wait() >= 100*time.Millisecond {
+				slow++
+			}
+		}
+		reportedSlow = append(reportedSlow, fmt.Sprintf("| %s | %s | %s | %.0f of %.0f | %v of %v | %d |", g.name, f.name, who,
+			r.record.Rate(r.hurt, r.hurt.Add(finding)), r.record.Rate(r.well, r.hurt), round(first.Quantile(0.99)), round(r.unhurt.Quantile(0.99)), slow))
+	}
 }
 
 // head says what the tables mean.
@@ -76,7 +92,7 @@ const head = `# Fault matrix
 What 16 goroutines see, each with one operation every 5 ms (half autocommit INSERTs
 of a unique row, half point SELECTs, none longer than 2 s, or 4 s where two nodes
 freeze: the second is cut off after 2 s at the earliest), while one node of three
-is sick for %v and then healed. Made by
+is sick for %v (a slow one for %v) and then healed. Made by
 
     go test ./sqltest/availability -run 'TestMatrix|TestTwoOfThree|TestMajorityLost|TestAllDown' -matrix.write -v -timeout 60m
 
@@ -100,6 +116,17 @@ does, so counts may differ a little from run to run.
   cancel requests included.
 `
 
+// headSlow says what the table of a slow node's first moments means.
+const headSlow = `
+## A slow node's first %v
+
+The rows above count them in. What was sent to the node before its first slow answer
+takes as long as that; **slow** is how many operations took 100 ms or longer.
+
+| nodes | fault | driver | ok/s | p99 | slow |
+|---|---|---|---|---|---|
+`
+
 // headLost says what the table of lost majorities means.
 const headLost = `
 ## The simulator without a majority
@@ -118,13 +145,17 @@ the table above.
 // writeReport writes docs/fault-matrix.md.
 func writeReport(path string) error {
 	var b strings.Builder
-	fmt.Fprintf(&b, head, phasesOf(&target{}, fault{}).hurt, "Linux", runtime.NumCPU())
+	fmt.Fprintf(&b, head, phasesOf(&target{}, fault{}).hurt, slowTime, "Linux", runtime.NumCPU())
 	for _, name := range slices.Sorted(maps.Keys(reported)) {
 		fmt.Fprintf(&b, "\n## %s\n\n", name)
 		b.WriteString("| fault | driver | failed | unknown | wrong | gap | wait | ok/s | p99 | share | dials/s |\n|---|---|---|---|---|---|---|---|---|---|---|\n")
 		for _, l := range reported[name] {
 			b.WriteString(l + "\n")
 		}
+	}
+	fmt.Fprintf(&b, headSlow, finding)
+	for _, l := range reportedSlow {
+		b.WriteString(l + "\n")
 	}
 	b.WriteString(headLost)
 	for _, l := range reportedLost {

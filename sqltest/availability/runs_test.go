@@ -143,13 +143,8 @@ func (r *result) inTime(g *target, f fault) []string {
 	longest := r.then.Longest()
 	check(longest.Wait() < cmp.Or(f.bounds.wait, longestWait), "the longest wait")
 	if f.bounds.slow {
-		settled := r.hurt.Add(settling)
-		check(r.record.Rate(settled, r.healed) >= 0.97*r.record.Rate(r.well, r.hurt), "the throughput")
-		check(r.record.Between(settled, r.healed).Quantile(0.99) <= max(5*time.Millisecond, 2*r.unhurt.Quantile(0.99)), "the 99th percentile")
+		check(r.record.Rate(r.hurt, r.healed) >= 0.97*r.record.Rate(r.well, r.hurt), "the throughput")
+		check(r.during.Quantile(0.99) <= max(5*time.Millisecond, 2*r.unhurt.Quantile(0.99)), "the 99th percentile")
 	}
 	return missed
 }
-
-// settling is how long a node may be slow before its figures count: until the
-// first probes have told.
-const settling = 500 * time.Millisecond
