@@ -56,7 +56,8 @@ type Config struct {
 	Settings Settings
 	// DialFunc opens the connections to the nodes, those of the prober and
 	// cancel requests included; nil means TCP or Unix sockets as pgx does it.
-	// With a DialFunc, host names aren't looked up but passed to it.
+	// With a DialFunc, host names aren't looked up but passed to it. A panic in it, as
+	// in the hooks below, fails the one dial.
 	DialFunc DialFunc
 	// BeforeConnect, if set, is called for every connection to a node, the
 	// prober's included, before it is opened; it may change the password, TLS or

@@ -103,7 +103,7 @@ func newNode(c *Cluster, index int, from dsn.Node) *Node {
 	n.statementCapacity = n.config.StatementCacheCapacity
 	dial := DialFunc(n.config.DialFunc)
 	if c.config.DialFunc != nil {
-		dial = c.config.DialFunc
+		dial = DialFunc(hook.Dial(c.config.DialFunc).Guarded())
 		n.config.LookupFunc = literalLookup
 	} else {
 		n.config.LookupFunc = oneServer(n.config.LookupFunc)
@@ -137,11 +137,17 @@ func (n *Node) connect(ctx context.Context) (*physical, error) {
 	if err != nil {
 		return nil, err
 	}
+	ready := false
+	defer func() { // also if AfterConnect ends the goroutine
+		if !ready {
+			_ = conn.Close(ctx) // the hook's error counts
+		}
+	}()
 	p := newPhysical(n, conn)
 	if err := n.hooks.AfterConnect(ctx, conn); err != nil {
-		_ = conn.Close(ctx) // the hook's error counts
 		return nil, err
 	}
+	ready = true
 	return p, nil
 }
 

@@ -261,10 +261,14 @@ func (c *Cluster) resetInBackground(l lease) {
 	started := c.background.start(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), resetTimeout)
 		defer cancel()
-		if err := l.phys.reset(ctx); err != nil {
-			l.phys.destroy() // its state is unknown: nobody may meet it
-		}
-		l.giveBack()
+		clean := false
+		defer func() { // also if AfterConnect ends the goroutine
+			if !clean {
+				l.phys.destroy() // its state is unknown: nobody may meet it
+			}
+			l.giveBack()
+		}()
+		clean = l.phys.reset(ctx) == nil
 	})
 	if !started { // the cluster is closing: the pool won't keep it anyway
 		l.phys.destroy()

@@ -21,7 +21,7 @@ import (
 
 // prober asks one node whether it is well, over a connection of its own that
 // no user's statement can keep busy. Its methods are called by the node's
-// probing goroutine only, but for cut.
+// probes only, one after the other, but for cut.
 type prober struct {
 	node    *Node
 	config  *pgx.ConnConfig
@@ -51,6 +51,24 @@ func (p *prober) cut() { p.sockets.Cut() }
 // probe makes one round trip to the node. An error means that the node can't
 // be given work now.
 func (p *prober) probe(ctx context.Context) error {
+	returned := false
+	defer func() {
+		if !returned { // a function of the application has ended the goroutine
+			p.node.lastError.Store(&errQuit)
+			p.cut() // what was being opened
+			p.drop()
+		}
+	}()
+	err := p.check(ctx)
+	returned = true
+	return err
+}
+
+// errQuit is why a node isn't well whose probe a function of the application has ended.
+var errQuit = errors.New("a hook, DialFunc or a handler has ended the probe's goroutine (runtime.Goexit)")
+
+// check is probe, but for a probe that doesn't return.
+func (p *prober) check(ctx context.Context) error {
 	err := p.roundTrip(ctx)
 	facts, _ := factsOf(err)
 	if p.conn != nil && p.conn.IsClosed() && sqlstate.Classify(facts).Kind == sqlstate.SessionEnded {

@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"math/rand/v2"
+	"runtime"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"testing/synctest"
@@ -677,4 +679,32 @@ func (f *fakeNode) probes() int {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return f.running
+}
+
+// TestProbeEndsItsGoroutine: a probe that doesn't return, as that of a test whose hook
+// has called FailNow, has failed, and the next one is asked as ever.
+func TestProbeEndsItsGoroutine(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var quits atomic.Bool
+		m := NewMonitor(Config{Seed: 1, Nodes: []Node{{Name: "a", Probe: func(context.Context) error {
+			if quits.Load() {
+				runtime.Goexit()
+			}
+			return nil
+		}}}})
+		m.Start()
+		defer m.Close()
+		state := func() State {
+			time.Sleep(time.Second)
+			synctest.Wait()
+			return m.View().Reports[0].State
+		}
+		require.Equal(t, Up, state())
+		quits.Store(true)
+		require.Equal(t, Down, state())
+		require.Equal(t, errProbeQuit.Error(), m.View().Reports[0].LastError)
+		require.Greater(t, m.View().Reports[0].Probes, uint64(5), "it is asked again and again")
+		quits.Store(false)
+		require.Equal(t, Recovering, state())
+	})
 }

@@ -2,6 +2,7 @@ package health
 
 import (
 	"context"
+	"errors"
 	"time"
 )
 
@@ -26,7 +27,7 @@ func (p *prober) run(stop <-chan struct{}, done chan<- message) {
 			return
 		case ctx := <-p.start:
 			begun := time.Now()
-			err := node.Probe(ctx)
+			err := ask(ctx, node)
 			report := message{
 				node: p.watched.index, from: p.watched, probe: true, kind: KindOf(err),
 				since: begun, roundTrip: time.Since(later(begun, node.Held())), err: err,
@@ -40,6 +41,21 @@ func (p *prober) run(stop <-chan struct{}, done chan<- message) {
 			}
 		}
 	}
+}
+
+// errProbeQuit is the error of a probe that didn't return.
+var errProbeQuit = errors.New("the probe has ended its goroutine (runtime.Goexit)")
+
+// ask probes the node, on a goroutine of its own: a function of the application that
+// the probe calls may end it.
+func ask(ctx context.Context, node *Node) error {
+	returned := make(chan error, 1)
+	go func() { // ends with the probe, which is waited for
+		err := errProbeQuit
+		defer func() { returned <- err }()
+		err = node.Probe(ctx)
+	}()
+	return <-returned
 }
 
 // message is what the monitor's goroutine is told.

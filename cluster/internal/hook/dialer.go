@@ -128,15 +128,20 @@ func (d *Dialer) connect(ctx context.Context, from *pgx.ConnConfig, held *Held) 
 	if d.Before == nil {
 		held = nil // nothing is waited for
 	}
-	held.begin()
-	told, err := d.prepare(ctx, config)
-	held.end()
+	told, err := d.held(ctx, config, held)
 	if err != nil {
 		return nil, err
 	}
 	conn, err := pgconn.ConnectConfig(ctx, &config.Config)
 	d.answered(told, err)
 	return conn, err
+}
+
+// held is prepare, with the time that it takes noted also if Before ends the goroutine.
+func (d *Dialer) held(ctx context.Context, config *pgx.ConnConfig, held *Held) (told bool, err error) {
+	held.begin()
+	defer held.end()
+	return d.prepare(ctx, config)
 }
 
 // MayRefresh reports whether an error of opening a connection is the server's

@@ -3,6 +3,7 @@ package hook
 import (
 	"context"
 	"fmt"
+	"net"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -48,6 +49,34 @@ func (h Hooks) AfterConnect(ctx context.Context, conn *pgx.Conn) error {
 	return guarded(ctx, "AfterConnect", func(ctx context.Context) error { return h.After(ctx, conn) })
 }
 
+// Dial is the application's function that dials a node.
+type Dial func(ctx context.Context, network, address string) (net.Conn, error)
+
+// Guarded returns dial with its panics turned into errors, like those of the hooks. As
+// with any other error of a dial they count against the node.
+func (dial Dial) Guarded() Dial {
+	return func(ctx context.Context, network, address string) (conn net.Conn, err error) {
+		defer func() {
+			if cause := caught(recover()); cause != nil {
+				conn, err = nil, fmt.Errorf("DialFunc: %w", cause)
+			}
+		}()
+		return dial(ctx, network, address)
+	}
+}
+
+// caught is what recover returned as an error.
+func caught(v any) error {
+	switch v := v.(type) {
+	case nil:
+		return nil
+	case error:
+		return fmt.Errorf("panic: %w", v)
+	default:
+		return fmt.Errorf("panic: %v", v)
+	}
+}
+
 // timeout bounds one call of a hook. Nobody's statement waits that long for one
 // node, but a hook that never returned would keep its node's prober from ever
 // asking again. Services that issue tokens answer within a second.
@@ -59,11 +88,8 @@ func guarded(ctx context.Context, name string, call func(context.Context) error)
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
 	defer func() {
-		v := recover()
-		if cause, ok := v.(error); ok {
-			err = &Error{Hook: name, Err: fmt.Errorf("panic: %w", cause)}
-		} else if v != nil {
-			err = &Error{Hook: name, Err: fmt.Errorf("panic: %v", v)}
+		if cause := caught(recover()); cause != nil {
+			err = &Error{Hook: name, Err: cause}
 		}
 	}()
 	if err = call(ctx); err != nil {
