@@ -17,13 +17,16 @@ type pace struct {
 }
 
 // set bounds the dials from now on; zero dials per second are no bound. The burst
-// is granted anew.
+// is granted anew, unless the bound is the one that is in force.
 func (p *pace) set(perSecond, burst int) {
+	var interval time.Duration
+	if perSecond > 0 {
+		interval = time.Second / time.Duration(perSecond)
+	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.interval, p.burst, p.next = 0, burst, time.Time{}
-	if perSecond > 0 {
-		p.interval = time.Second / time.Duration(perSecond)
+	if p.interval != interval || p.burst != burst {
+		p.interval, p.burst, p.next = interval, burst, time.Time{}
 	}
 }
 

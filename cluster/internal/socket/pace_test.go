@@ -57,9 +57,13 @@ func TestPaceOfDials(t *testing.T) {
 		}
 		running.Wait()
 		require.Equal(t, 2*time.Second, time.Since(began), "an idle hour grants one burst, no more")
+		set.Pace(10, 5)
+		began = time.Now()
+		dial()
+		require.Equal(t, 100*time.Millisecond, time.Since(began), "the same bound grants no burst anew")
 		set.Pace(0, 0)
 		dial()
-		require.EqualValues(t, 101, set.Opened())
+		require.EqualValues(t, 102, set.Opened())
 	})
 }
 
