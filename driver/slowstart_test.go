@@ -138,3 +138,17 @@ func TestSlowStartInDoubt(t *testing.T) {
 		})
 	})
 }
+// TestSlowStartOfTheQueue: the queue enters such a node at its pace from the first
+// moment on, in steps of a twentieth of a second, and needn't wait for anybody to leave.
+func TestSlowStartOfTheQueue(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		crowd(t, 300, 5*time.Second, func(b *comeback, _ *simnode.Node) {
+			time.Sleep(3 * time.Second)
+			for at := 100 * time.Millisecond; at <= 2*time.Second; at += 100 * time.Millisecond {
+				entered := b.until(&b.entered, at)
+				assert.GreaterOrEqual(t, entered, 8+int(50*(at-80*time.Millisecond)/time.Second), "entered in %v", at)
+				assert.LessOrEqual(t, entered, 8+int(50*at/time.Second), "entered in %v", at)
+			}
+		})
+	})
+}

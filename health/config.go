@@ -96,7 +96,8 @@ type Config struct {
 	// pause is 80 to 100 % of it, so that clients don't probe in step.
 	ProbeInterval time.Duration
 	// OnChange, if not nil, is called after a new View was published in which
-	// node i has another state, breaker state or weight. It must not block.
+	// node i has another state, breaker state or weight, and some twenty times a second
+	// while it recovers, also before its weight begins to grow. It must not block.
 	OnChange func(v *View, i int)
 	// Seed makes the jitter repeatable.
 	Seed uint64

@@ -323,7 +323,7 @@ func (m *Monitor) publish(now time.Time) {
 		if i < len(old.Reports) {
 			a = &old.Reports[i]
 		}
-		if a.State != b.State || a.Breaker != b.Breaker || a.Weight != b.Weight {
+		if a.State != b.State || a.Breaker != b.Breaker || a.Weight != b.Weight || b.State == Recovering {
 			m.cfg.OnChange(v, i)
 		}
 	}
