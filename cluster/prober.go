@@ -280,21 +280,25 @@ func (p *prober) askTimeline(ctx context.Context) (uint32, error) {
 // needs to find a frozen node. It is less if acquire_timeout doesn't leave as much.
 const pingTimeout = time.Second
 
-// Ping returns nil if one node that takes writes answers before the context or
-// acquire_timeout ends, and otherwise an error with one line per node. Each node is
-// asked once, and has an equal part of the time that is left. Like every operation it
-// needs a connection: it fails, too, if those of all nodes are in use for longer than
-// acquire_timeout.
+// Ping returns nil as soon as one node that takes writes answers. It asks the nodes in
+// rounds until the context or acquire_timeout ends, and returns an error with one line
+// per node then. In each round each node has an equal part of the time that is left, and
+// a second at most. Like every operation it needs a connection: it fails, too, if those
+// of all nodes are in use for that long, and at once if every node refuses this client.
 func (c *Cluster) Ping(ctx context.Context) error {
 	bound, cancel := context.WithTimeout(ctx, c.settings.AcquireTimeout)
 	defer cancel()
-	var avoid balancer.Set
-	var causes []error
+	var causes []error // of the last round
 	began := c.clock.Nanos()
-	for left := len(c.members()); left > 0 && bound.Err() == nil; left-- {
-		l, err := c.acquire(bound, want{avoid: avoid}, nil)
+	for bound.Err() == nil {
+		answered, failures, err := c.pingEach(bound)
+		if len(failures) > 0 {
+			causes = failures
+		}
 		var none *NoNodeError
 		switch {
+		case answered:
+			return nil
 		case errors.As(err, &none):
 			none.Waited, none.Cause = c.clock.Since(began), ctx.Err()
 			none.causes = append(causes, none.causes...)
@@ -302,15 +306,33 @@ func (c *Cluster) Ping(ctx context.Context) error {
 		case err != nil:
 			return err
 		}
-		part := (c.settings.AcquireTimeout - c.clock.Since(began)) / time.Duration(left)
-		if err = l.ping(bound, min(part, pingTimeout)); err == nil {
-			return nil
+		select {
+		case <-time.After(retryRefused):
+		case <-bound.Done():
 		}
-		l.node.lastError.Store(&err)
-		causes = append(causes, err)
-		avoid = avoid.With(l.node.index)
 	}
 	return c.noNode(c.clock.Since(began), ctx.Err(), causes)
+}
+
+// pingEach asks the nodes one after the other, until one answers. It returns how they
+// failed, and why it had to stop, if none could be had.
+func (c *Cluster) pingEach(ctx context.Context) (answered bool, failures []error, err error) {
+	deadline, _ := ctx.Deadline()
+	var avoid balancer.Set
+	for left := len(c.members()); left > 0 && ctx.Err() == nil; left-- {
+		l, err := c.acquire(ctx, want{avoid: avoid}, nil)
+		if err != nil {
+			return false, failures, err
+		}
+		part := time.Until(deadline) / time.Duration(left)
+		if err = l.ping(ctx, min(part, pingTimeout)); err == nil {
+			return true, nil, nil
+		}
+		l.node.lastError.Store(&err)
+		failures = append(failures, err)
+		avoid = avoid.With(l.node.index)
+	}
+	return false, failures, nil
 }
 
 // ping makes a round trip within a limit, asks whether writes are taken, and gives

@@ -138,6 +138,7 @@ func TestSlowStartInDoubt(t *testing.T) {
 		})
 	})
 }
+
 // TestSlowStartOfTheQueue: the queue enters such a node at its pace from the first
 // moment on, in steps of a twentieth of a second, and needn't wait for anybody to leave.
 func TestSlowStartOfTheQueue(t *testing.T) {
