@@ -51,13 +51,13 @@ func (p *Pool[T]) sweep() {
 	now := p.config.Now()
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.idle = slices.DeleteFunc(p.idle, func(c *Conn[T]) bool {
-		over := now >= c.expires || now-c.used > int64(p.config.MaxIdle)
-		if over {
+	for _, c := range slices.Clone(p.conns) {
+		since := c.idle.Load()
+		over := now >= c.expires || now-since > int64(p.config.MaxIdle)
+		if since != 0 && over && c.idle.CompareAndSwap(since, 0) {
 			p.retire(c)
 		}
-		return over
-	})
+	}
 }
 
 // fill begins to open what is missing to MinIdle. It doesn't wait: an Open may ignore
@@ -77,20 +77,5 @@ func (p *Pool[T]) fill() {
 func (p *Pool[T]) missing() int {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return p.config.MinIdle - len(p.idle)
-}
-
-// Grow opens one more idle connection, if there is room for one and fewer than
-// MinIdle are idle.
-func (p *Pool[T]) Grow(ctx context.Context) error {
-	p.mu.Lock()
-	if p.closed || p.crowd.refuses(p.config.Now(), p.opening) != nil || p.total >= p.config.Max || len(p.idle)+p.opening >= p.config.MinIdle {
-		p.mu.Unlock()
-		return nil
-	}
-	p.total++
-	p.opening++
-	p.mu.Unlock()
-	_, err := p.create(ctx, false)
-	return err
+	return p.config.MinIdle - p.idle()
 }
