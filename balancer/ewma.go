@@ -119,8 +119,17 @@ func (a *average) observe(nowNanos int64, d time.Duration) {
 		a.bits.Store(math.Float64bits(sample))
 		return
 	}
-	keep := math.Exp(-float64(max(nowNanos-last, 0)) / float64(decay))
+	keep := decayed(float64(max(nowNanos-last, 0)) / float64(decay))
 	a.bits.Store(math.Float64bits(sample + (old-sample)*keep))
+}
+
+// decayed returns e^-x, for the small x between the samples of a busy node by the
+// beginning of its series, which is wrong by x²/2.
+func decayed(x float64) float64 {
+	if x < 1e-4 {
+		return 1 - x
+	}
+	return math.Exp(-x)
 }
 
 func (a *average) micros() float64 { return math.Float64frombits(a.bits.Load()) }

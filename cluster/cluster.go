@@ -123,6 +123,7 @@ func Open(_ context.Context, config Config) (*Cluster, error) {
 
 // start makes the nodes and begins to watch them.
 func (c *Cluster) start() error {
+	c.gate = admission.New(balancer.MaxCandidates, c.settings.MaxConnsPerNode, c.clock.Nanos)
 	watched := make([]health.Node, 0, len(c.config.Nodes))
 	for i, from := range c.config.Nodes {
 		n := newNode(c, i, from)
@@ -133,7 +134,6 @@ func (c *Cluster) start() error {
 	c.monitor = health.NewMonitor(health.Config{
 		Nodes: watched, ProbeInterval: c.settings.ProbeInterval, OnChange: c.changed, Seed: c.seed,
 	})
-	c.gate = admission.New(balancer.MaxCandidates, c.settings.MaxConnsPerNode, c.clock.Nanos)
 	c.publish()
 	c.firstTimer = time.AfterFunc(firstRoundLimit, c.settle)
 	c.monitor.Start()

@@ -28,7 +28,7 @@ func TestChoice(t *testing.T) {
 			n.duplicateOf.Store(c.nodes[0])
 			continue // another name of n0
 		}
-		seen := balancer.Candidate{Name: n.addr, State: balancer.State(state), Load: &n.load, BreakerOpen: i == 3}
+		seen := balancer.Candidate{Name: n.addr, State: balancer.State(state), Load: new(balancer.Load), BreakerOpen: i == 3}
 		if i == 4 {
 			seen.State = balancer.Unknown // it refuses this client
 		}

@@ -19,6 +19,7 @@ type lease struct {
 	done func(health.BreakerResult) // owed to the node's breaker; see Node.consent
 
 	entered int64 // when a slot of the node was taken for it, by the cluster's clock; 0 if none was
+	ready   int64 // when it had the connection, by the same
 }
 
 func (l *lease) held() bool { return l.conn != nil }
@@ -118,6 +119,7 @@ const acquireBound = 100 * time.Millisecond
 // began to look for one at began. Who is patient waits for a connection in use where
 // the server has no room for another one.
 func (n *Node) acquire(ctx context.Context, since time.Time, began int64, patient bool) (lease, error) {
+	ready := began
 	for {
 		var conn *pool.Conn[*physical]
 		if ctx.Err() == nil {
@@ -128,6 +130,7 @@ func (n *Node) acquire(ctx context.Context, since time.Time, began int64, patien
 			if conn, err = n.await(ctx, began, patient); err != nil {
 				return lease{}, err
 			}
+			ready = n.cluster.clock.Nanos()
 		}
 		phys := conn.Value
 		if phys.gone(began) || phys.born.Before(since) {
@@ -136,7 +139,7 @@ func (n *Node) acquire(ctx context.Context, since time.Time, began int64, patien
 			continue
 		}
 		n.load.Begin()
-		return lease{node: n, conn: conn, phys: phys}, nil
+		return lease{node: n, conn: conn, phys: phys, ready: ready}, nil
 	}
 }
 

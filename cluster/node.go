@@ -35,6 +35,7 @@ type Node struct {
 	traffic *socket.Set // the pool's sockets and cancel requests
 	prober  prober
 	pulse   *health.Pulse
+	load    *balancer.Load
 	breaker *health.Breaker
 	wary    atomic.Int32 // answers still owed to the breaker after a failure; see consent
 	reset   SessionReset
@@ -60,10 +61,6 @@ type Node struct {
 	known   identity   // guarded by the cluster's identities
 	claim   role.Claim // what it said of its role last; guarded by the cluster's roles
 	refused time.Time  // when it last refused a write; the same
-
-	_    [64]byte // every operation changes what follows, and none what precedes
-	load balancer.Load
-	_    [64]byte
 }
 
 // maxDials bounds the connections to one node that are being opened at the
@@ -95,6 +92,8 @@ func newNode(c *Cluster, index int, from dsn.Node) *Node {
 	n.role.Store(&role.Verdict{})
 	n.hooks.Hooks = c.hooks
 	n.pulse = health.NewPulse()
+	n.load = c.gate.Load(index)
+	n.load.Reset() // a node that has left may have had the index
 	n.breaker = health.NewBreaker(from.Name)
 	n.origin.Conn = from.Conn.Copy()
 	n.config = from.Conn.Copy()

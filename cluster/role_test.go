@@ -11,6 +11,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/anywriter/anywriter/balancer"
 	"github.com/anywriter/anywriter/cluster/engine"
 	"github.com/anywriter/anywriter/cluster/internal/role"
 	"github.com/anywriter/anywriter/health"
@@ -171,7 +172,7 @@ func withRoles(roles, mode string) *Cluster {
 	c := &Cluster{}
 	c.settings.ReadFrom = mode
 	for i, r := range roles {
-		n := &Node{cluster: c, index: i, addr: fmt.Sprint(i)}
+		n := &Node{cluster: c, index: i, addr: fmt.Sprint(i), load: new(balancer.Load)}
 		verdict := map[rune]role.Verdict{
 			'w': {Role: role.Writer}, '?': {},
 			's': {Role: role.ReadOnly, Reason: role.ReasonRecovery},

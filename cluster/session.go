@@ -177,7 +177,9 @@ func (s *Session) attempt(ctx context.Context, r *Rows) error {
 	c.begin, c.fencedTx, c.noFence, c.fenced, c.riding = s.begin, s.wrote, s.readOnly, false, false
 	hints := hintsOf(ctx)
 	c.readOnly, c.last = hints.readOnly, hints.commit && s.inTx
-	c.started = s.cluster.clock.Nanos()
+	if c.started = s.lease.ready; !c.searched {
+		c.started = s.cluster.clock.Nanos()
+	}
 	// The server's word counts: a statement may have ended the transaction.
 	c.inTx = s.begin != "" || r.phys.pc.TxStatus() != 'I'
 	c.first = s.inTx && s.begin != ""

@@ -171,7 +171,7 @@ func (c *Cluster) group(nodes []*Node, reports *health.View) *group {
 			state = balancer.Unknown
 		}
 		candidates = append(candidates, balancer.Candidate{
-			Name: n.addr, State: state, Weight: r.Weight, Load: &n.load,
+			Name: n.addr, State: state, Weight: r.Weight, Load: n.load,
 			BreakerOpen: r.Breaker == health.BreakerOpen,
 			Share:       n.share, Local: n.local, Limit: int64(c.settings.MaxConnsPerNode),
 		})

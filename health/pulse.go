@@ -16,11 +16,22 @@ type Pulse struct {
 // NewPulse returns a Pulse without a beat.
 func NewPulse() *Pulse { return &Pulse{base: time.Now()} }
 
-// Touch notes a byte from the node. Call it after every read of a socket that
-// returned data; it costs one reading of the clock.
-func (p *Pulse) Touch() { p.last.Store(int64(time.Since(p.base)) + 1) }
+// pulseStep is how exactly a Pulse knows the time. A node is judged by silences of
+// hundreds of milliseconds; if each read of each socket were noted, the processors would
+// fetch the note from each other all the time.
+const pulseStep = 100 * time.Microsecond
 
-// Last returns when the node last sent anything; the zero time for never.
+// Touch notes a byte from the node, unless one was noted within the last 100 µs. Call
+// it after every read of a socket that returned data; it costs one reading of the clock.
+func (p *Pulse) Touch() {
+	now := int64(time.Since(p.base)) + 1
+	if last := p.last.Load(); last == 0 || now-last >= int64(pulseStep) {
+		p.last.Store(now)
+	}
+}
+
+// Last returns when the node last sent anything, up to 100 µs too early; the zero time
+// for never.
 func (p *Pulse) Last() time.Time {
 	n := p.last.Load()
 	if n == 0 {
