@@ -344,3 +344,10 @@ func TestConcurrentUse(t *testing.T) {
 		assert.Zero(t, v.Candidate(i).Load.InFlight())
 	}
 }
+
+// The short cut for samples that follow each other closely is as good as the function.
+func TestDecayed(t *testing.T) {
+	for _, x := range []float64{0, 1e-7, 1e-5, 9.9e-5, 1e-4, 0.1, 3} {
+		assert.InDelta(t, math.Exp(-x), decayed(x), 1e-8)
+	}
+}

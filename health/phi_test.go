@@ -114,6 +114,12 @@ func TestPulse(t *testing.T) {
 		assert.True(t, p.Last().IsZero())
 		p.Touch() // also at the very moment of its creation
 		assert.True(t, p.Last().Equal(time.Now()))
+		time.Sleep(99 * time.Microsecond)
+		p.Touch()
+		assert.Equal(t, 99*time.Microsecond, time.Since(p.Last()), "what was noted a moment ago isn't noted again")
+		time.Sleep(time.Microsecond)
+		p.Touch()
+		assert.Zero(t, time.Since(p.Last()))
 		time.Sleep(time.Second)
 		assert.Equal(t, time.Second, time.Since(p.Last()))
 	})

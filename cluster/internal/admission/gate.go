@@ -47,7 +47,7 @@ type slots struct {
 	eased  bool  // it has come back a short time ago
 	opened int64 // when
 	burst  int64 // slots that might be in use then
-	_      [64 - 8 - 8 - 8 - 8]byte
+	_      [64 - 8 - 8 - 8]byte
 }
 
 // New returns a gate with room for so many nodes, which are all closed, with capacity

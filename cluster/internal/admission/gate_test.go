@@ -9,10 +9,13 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+	"unsafe"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
+
+	"github.com/anywriter/anywriter/balancer"
 )
 
 var seed = flag.Uint64("admission.seed", 1, "seed of TestNothingIsLost")
@@ -441,3 +444,16 @@ func BenchmarkEnterLeave(b *testing.B) {
 		}
 	})
 }
+
+// What every operation changes of a node is on one cache line, with nothing of another
+// node's.
+func TestLayout(t *testing.T) {
+	var s slots
+	assert.Equal(t, uintptr(64), unsafe.Offsetof(s.load)+unsafe.Sizeof(s.load))
+	assert.Equal(t, uintptr(128), unsafe.Sizeof(s))
+	onHeap = New(balancer.MaxCandidates, 1, nanos)
+	assert.Zero(t, uintptr(unsafe.Pointer(&onHeap.nodes[0]))%64)
+}
+
+// onHeap keeps a gate from being put on the stack.
+var onHeap *Gate
