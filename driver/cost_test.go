@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -209,7 +210,32 @@ func benchCanned(b *testing.B) {
 			})
 		}
 	}
+	lines = append(lines, "", fmt.Sprintf("A cache line went from one processor to another in %v.", lineTransfer()))
 	b.Log("\n" + strings.Join(lines, "\n"))
+}
+
+// lineTransfer measures how long a cache line takes from one processor to another: two
+// threads hand it to and fro. The figures for many goroutines depend on it, and on a
+// virtual machine it changes with the processors that the host lends.
+func lineTransfer() time.Duration {
+	const rounds = 100_000
+	var turn atomic.Int64
+	player := func(first int64) {
+		for i := first; i < 2*rounds; i += 2 {
+			for spins := 1; turn.Load() != i; spins++ {
+				if spins%10_000 == 0 {
+					runtime.Gosched() // there is one processor, or the other thread isn't running
+				}
+			}
+			turn.Store(i + 1)
+		}
+	}
+	var wg sync.WaitGroup
+	began := time.Now()
+	wg.Go(func() { player(1) }) // ends after its rounds
+	player(0)
+	wg.Wait()
+	return time.Since(began) / (2 * rounds)
 }
 
 // benchLoopback measures the time of an operation against PostgreSQL.
