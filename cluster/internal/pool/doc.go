@@ -4,5 +4,5 @@
 // It owns their number, the queue for them, and the goroutines that open and
 // close them. It knows nothing of what a connection is or whether it still works,
 // and never reads the clock where one is taken or given back: that happens twice
-// per statement. Open pool.go first, then tend.go.
+// per statement. Open pool.go first, then take.go.
 package pool

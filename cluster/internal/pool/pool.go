@@ -48,10 +48,13 @@ type Conn[T any] struct {
 	_       [40]byte     // with a pointer for a value it has a cache line to itself
 }
 
-// claim takes the connection if it is idle.
-func (c *Conn[T]) claim() bool {
-	since := c.idle.Load()
-	return since != 0 && c.idle.CompareAndSwap(since, 0)
+// claim takes the connection if it is idle, and returns since when it was; 0 if it
+// isn't, or somebody was faster.
+func (c *Conn[T]) claim() (since int64) {
+	if since = c.idle.Load(); since != 0 && !c.idle.CompareAndSwap(since, 0) {
+		return 0
+	}
+	return since
 }
 
 // Pool holds connections. Create it with New and begin with Start; its methods
@@ -131,7 +134,7 @@ func (p *Pool[T]) settle(now int64) {
 func (p *Pool[T]) claimIdle() []*Conn[T] {
 	var out []*Conn[T]
 	for _, c := range p.conns {
-		if c.claim() {
+		if c.claim() != 0 {
 			out = append(out, c)
 		}
 	}
@@ -155,7 +158,7 @@ func (p *Pool[T]) Weed(gone func(T) bool) {
 	var looked []idle
 	p.mu.Lock()
 	for _, c := range p.conns {
-		if since := c.idle.Load(); since != 0 && c.idle.CompareAndSwap(since, 0) {
+		if since := c.claim(); since != 0 {
 			looked = append(looked, idle{c, since})
 		}
 	}

@@ -30,7 +30,7 @@ func (p *Pool[T]) Take(now int64) *Conn[T] {
 func (p *Pool[T]) takeNear(now int64) *Conn[T] {
 	for {
 		c, _ := p.near.Get().(*Conn[T])
-		if c == nil || now < c.expires && c.claim() {
+		if c == nil || now < c.expires && c.claim() != 0 {
 			return c
 		}
 	}
