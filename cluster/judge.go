@@ -29,7 +29,7 @@ func (s *Session) ended(ctx context.Context, r *Rows) {
 		s.place.leave()
 	}
 	c, p := &r.call, r.phys
-	now := s.cluster.clock.Nanos()
+	now := r.endedAt()
 	s.noteDirt(p, c)
 	s.wrote = s.wrote || c.sent && c.mayWrite()
 	s.modes = s.modes || c.sent && c.info.SetsReadOnly
@@ -294,6 +294,15 @@ func (s *Session) refused(c *call, err error) error {
 		return err
 	}
 	return &OpError{Node: s.Node(), Outcome: NotSent, Attempts: max(c.attempts, 1), Err: err}
+}
+
+// endedAt returns when the exchange ended: with the server's answer, if that was all
+// read at once. The rows of a query may have been read long after they came.
+func (r *Rows) endedAt() int64 {
+	if r.err != nil || r.call.query {
+		return r.session.cluster.clock.Nanos()
+	}
+	return r.phys.answeredAt(r.call.started)
 }
 
 // finished books an exchange that the server completed.

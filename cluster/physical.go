@@ -33,6 +33,7 @@ type physical struct {
 	stmts     *stmtcache.Cache
 	encoder   pgx.ExtendedQueryBuilder
 	bundle    *bundle.Bundle // for what travels in one flush
+	pulsed    int64          // the base of the node's pulse, by the cluster's clock
 	heard     int64          // when it was opened or its last statement was answered, by the cluster's clock
 	prepared  bool           // the application used PREPARE: the reset must drop its names
 	loaded    bool           // the application used LOAD, which nothing undoes
@@ -41,14 +42,15 @@ type physical struct {
 // newPhysical is called by the pool once for each new connection.
 func newPhysical(node *Node, conn *pgx.Conn) *physical {
 	p := &physical{
-		node:  node,
-		tally: node.counters.tally(),
-		born:  time.Now(),
-		heard: node.cluster.clock.Nanos(),
-		conn:  conn,
-		pc:    conn.PgConn(),
-		sock:  socket.Find(conn.PgConn().Conn()),
-		stmts: stmtcache.New(node.statementCapacity),
+		node:   node,
+		tally:  node.counters.tally(),
+		born:   time.Now(),
+		heard:  node.cluster.clock.Nanos(),
+		pulsed: node.cluster.clock.At(node.pulse.Base()),
+		conn:   conn,
+		pc:     conn.PgConn(),
+		sock:   socket.Find(conn.PgConn().Conn()),
+		stmts:  stmtcache.New(node.statementCapacity),
 	}
 	p.bundle = bundle.New(p.pc)
 	if p.sock != nil {
@@ -116,6 +118,19 @@ func (p *physical) gone(now int64) bool {
 	default:
 		return p.sock.Gone(p.encrypted)
 	}
+}
+
+// answeredAt returns when the server gave the answer that has just been read, to a
+// statement that was sent at started: it is the time of the last read of the socket,
+// which is known already. Without a socket, or if the answer came with an earlier one's
+// bytes, it is now. Both are times of the cluster's clock.
+func (p *physical) answeredAt(started int64) int64 {
+	if p.sock != nil {
+		if at := p.pulsed + int64(p.sock.Heard()); at > started {
+			return at
+		}
+	}
+	return p.node.cluster.clock.Nanos()
 }
 
 // flight marks where the byte counter of a connection stood before a statement

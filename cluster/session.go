@@ -196,7 +196,7 @@ func (s *Session) attempt(ctx context.Context, r *Rows) error {
 	if !c.query {
 		return r.drain()
 	}
-	c.answered = s.cluster.clock.Nanos()
+	c.answered = r.phys.answeredAt(c.started)
 	if !s.used && !c.inTx && c.info.Class != stmtclass.Read && r.multi == nil {
 		err = r.readAhead()
 	} else {

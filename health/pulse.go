@@ -22,13 +22,18 @@ func NewPulse() *Pulse { return &Pulse{base: time.Now()} }
 const pulseStep = 100 * time.Microsecond
 
 // Touch notes a byte from the node, unless one was noted within the last 100 µs. Call
-// it after every read of a socket that returned data; it costs one reading of the clock.
-func (p *Pulse) Touch() {
-	now := int64(time.Since(p.base)) + 1
-	if last := p.last.Load(); last == 0 || now-last >= int64(pulseStep) {
-		p.last.Store(now)
+// it after every read of a socket that returned data; it costs one reading of the clock,
+// whose result it returns: the time since Base.
+func (p *Pulse) Touch() time.Duration {
+	now := time.Since(p.base)
+	if last := p.last.Load(); last == 0 || int64(now)+1-last >= int64(pulseStep) {
+		p.last.Store(int64(now) + 1)
 	}
+	return now
 }
+
+// Base returns when the Pulse was created.
+func (p *Pulse) Base() time.Time { return p.base }
 
 // Last returns when the node last sent anything, up to 100 µs too early; the zero time
 // for never.

@@ -24,5 +24,8 @@ func (c *Clock) Nanos() int64 { return c.nanos + int64(time.Since(c.base)) }
 // Since returns the time that has passed since then.
 func (c *Clock) Since(then int64) time.Duration { return time.Duration(c.Nanos() - then) }
 
+// At returns a time that package time gave as one of this clock's.
+func (c *Clock) At(then time.Time) int64 { return c.nanos + int64(then.Sub(c.base)) }
+
 // Time returns a time of this clock's as package time has it, for comparisons.
 func (c *Clock) Time(then int64) time.Time { return c.base.Add(time.Duration(then - c.nanos)) }

@@ -7,6 +7,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"syscall"
+	"time"
 
 	"github.com/anywriter/anywriter/health"
 )
@@ -25,6 +26,7 @@ type Conn struct {
 	peek  peeker
 
 	sent    atomic.Int64 // bytes written since the dial
+	heard   atomic.Int64 // when bytes last came, a time.Duration since the pulse's base
 	broken  atomic.Bool  // a write failed: later farewell bytes don't count
 	ready   atomic.Bool  // a session is open on it
 	cutByUs atomic.Bool
@@ -38,7 +40,7 @@ func (c *Conn) Read(b []byte) (int, error) {
 	}
 	n, err := c.Conn.Read(b)
 	if n > 0 {
-		c.owner.pulse.Touch()
+		c.heard.Store(int64(c.owner.pulse.Touch()))
 	}
 	if err != nil && c.cutByUs.Load() {
 		return n, ErrCut
@@ -71,6 +73,10 @@ func (c *Conn) Write(b []byte) (int, error) {
 // Sent returns the number of bytes written since the dial, without those after
 // a failed write.
 func (c *Conn) Sent() int64 { return c.sent.Load() }
+
+// Heard returns when bytes last came, as the time since the base of the node's Pulse;
+// 0 if none did.
+func (c *Conn) Heard() time.Duration { return time.Duration(c.heard.Load()) }
 
 // Cut reports whether this side has ended the connection.
 func (c *Conn) Cut() bool { return c.cutByUs.Load() }
