@@ -16,6 +16,7 @@ func TestClock(t *testing.T) {
 		began := c.Nanos()
 		require.Equal(t, time.Now().UnixNano(), began)
 		require.True(t, c.Time(began).Equal(time.Now()))
+		require.Equal(t, began-int64(time.Second), c.At(time.Now().Add(-time.Second)))
 		time.Sleep(1500 * time.Millisecond)
 		require.Equal(t, began+1_500_000_000, c.Nanos())
 		require.Equal(t, 1500*time.Millisecond, c.Since(began))
