@@ -28,10 +28,12 @@ type pacer struct {
 
 // next returns the wait before another attempt, or why there may be none. If
 // atOnce, the first needs no wait: that is a move to another node, where nobody
-// is in the way.
+// is in the way. It isn't charged to the budget either: when a node dies everybody who
+// is at work there moves once, however many they are, and no operation does it twice.
 func (p *pacer) next(ctx context.Context, now time.Time, atOnce bool) (time.Duration, Stop) {
+	free := atOnce && p.backoff == nil
 	d, stop := p.nextUncharged(ctx, now, atOnce)
-	if stop == StopUnknown && !p.budget.Withdraw(now) {
+	if stop == StopUnknown && !free && !p.budget.Withdraw(now) {
 		return 0, StopBudget
 	}
 	return d, stop
