@@ -143,12 +143,29 @@ func (n *Node) acquire(ctx context.Context, since time.Time, began int64, patien
 	}
 }
 
+// tryBound is how long an operation waits that tries whether a node whose dials hang
+// answers again: long enough for one on a local network. What comes later the next
+// one finds.
+const tryBound = 5 * time.Millisecond
+
 // await gets a connection that the pool has to open or to wait for, within
-// acquireBound.
+// acquireBound, or at once an error if others have waited in vain before. Who is
+// patient has no other node.
 func (n *Node) await(ctx context.Context, began int64, patient bool) (*pool.Conn[*physical], error) {
-	ctx, cancel := context.WithTimeout(ctx, min(acquireBound, n.cluster.settings.AcquireTimeout/4))
+	bound := min(acquireBound, n.cluster.settings.AcquireTimeout/4)
+	if hang := n.dials.Hang(began); hang != nil {
+		if !n.dials.Try(began, patient, n.pool.Stat().Total >= n.cluster.settings.MaxConnsPerNode) {
+			return nil, hang
+		}
+		bound = min(bound, tryBound)
+	}
+	bounded, cancel := context.WithTimeout(ctx, bound)
 	defer cancel()
-	return n.obtain(ctx, began, patient)
+	conn, err := n.obtain(bounded, began, patient)
+	if err != nil && ctx.Err() == nil && dialKind(err) == health.EventProbeTimeout {
+		n.dials.InVain(n.cluster.clock.Nanos())
+	}
+	return conn, err
 }
 
 // obtain gets a connection that the pool has, opens or waits for. If the server

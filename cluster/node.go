@@ -13,6 +13,7 @@ import (
 
 	"github.com/anywriter/anywriter/balancer"
 	"github.com/anywriter/anywriter/cluster/engine"
+	"github.com/anywriter/anywriter/cluster/internal/dials"
 	"github.com/anywriter/anywriter/cluster/internal/hook"
 	"github.com/anywriter/anywriter/cluster/internal/pool"
 	"github.com/anywriter/anywriter/cluster/internal/role"
@@ -33,6 +34,7 @@ type Node struct {
 	hooks   hook.Dialer
 	pool    *pool.Pool[*physical]
 	traffic *socket.Set // the pool's sockets and cancel requests
+	dials   dials.Watch // the pool's
 	prober  prober
 	pulse   *health.Pulse
 	load    *balancer.Load
@@ -132,7 +134,7 @@ func (n *Node) connect(ctx context.Context) (*physical, error) {
 			return nil, err
 		}
 	}
-	conn, err := pgx.ConnectConfig(ctx, config)
+	conn, err := n.dial(ctx, config)
 	if err != nil {
 		return nil, err
 	}
@@ -149,6 +151,24 @@ func (n *Node) connect(ctx context.Context) (*physical, error) {
 	ready = true
 	return p, nil
 }
+
+// dial opens a server connection, and notes whether the server has answered.
+func (n *Node) dial(ctx context.Context, config *pgx.ConnConfig) (conn *pgx.Conn, err error) {
+	ctx, end := n.dials.Begin(ctx, n.cluster.clock.Nanos())
+	err = errDialLost
+	defer func() {
+		if _, refusal := factsOf(err); refusal != nil {
+			end(nil)
+			return
+		}
+		end(err)
+	}()
+	conn, err = pgx.ConnectConfig(ctx, config)
+	return conn, err
+}
+
+// errDialLost stands for the result of a dial whose DialFunc has ended its goroutine.
+var errDialLost = errors.New("the dial has ended its goroutine (runtime.Goexit)")
 
 // watch is the node as the monitor is told of it.
 func (n *Node) watch() health.Node {
@@ -242,6 +262,9 @@ func (n *Node) describe() string {
 		s += "; last error: " + (*err).Error()
 	} else if report.State == health.Unknown {
 		s += "; " + n.prober.silence()
+	}
+	if err := n.dials.Unanswered(n.cluster.clock.Nanos()); err != nil {
+		s += "; " + err.Error()
 	}
 	if most := n.cluster.settings.MaxConnsPerNode; n.pool.Stat().Lent >= most {
 		s += fmt.Sprintf("; all %d connections are in use", most)

@@ -105,8 +105,9 @@ type NodeStats struct {
 	State  health.State
 	Reason health.Reason
 	Since  time.Time
-	// Note says why a node isn't used at all, or for no writes, if so: it is being
-	// added or taken out, wrong credentials, another name of a node in the list, or its role.
+	// Note says why a node isn't used at all, or for no writes, or only by the
+	// connections that it has, if so: it is being added or taken out, wrong credentials,
+	// another name of a node in the list, its role, or that new connections hang.
 	Note string
 	// Breaker is the state of its breaker.
 	Breaker health.BreakerState
@@ -165,6 +166,8 @@ func (n *Node) stats(r health.Report) NodeStats {
 		s.Note = (*err).Error()
 	} else if why := n.whyReadOnly(); why != "" {
 		s.Note = "takes no writes: " + why
+	} else if hang := n.dials.Hang(n.cluster.clock.Nanos()); hang != nil {
+		s.Note = hang.Error()
 	}
 	s.Role = n.role.Load().Role
 	s.Engine = n.profile.Load().String()
