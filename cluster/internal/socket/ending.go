@@ -34,9 +34,6 @@ func newEnding() ending { return ending{done: make(chan struct{})} }
 // all once the connection was cut: the transport is closed in the background then.
 func (c *Conn) Close() error {
 	c.end()
-	if c.cutByUs.Load() {
-		c.ending.relieve()
-	}
 	<-c.ending.limited.Done()
 	select {
 	case <-c.ending.done:
@@ -52,10 +49,11 @@ func (c *Conn) Close() error {
 // Reset ends the connection without waiting for it. Every Read and Write from now on
 // fails with ErrCut, and so do those under way, as soon as the transport heeds a
 // deadline that is over or its Close. It is closed with an RST where it knows one, so
-// that neither side lingers.
+// that neither side lingers. Whoever waits in Close is released.
 func (c *Conn) Reset() {
 	c.cutByUs.Store(true)
 	c.end()
+	c.ending.relieve()
 }
 
 // end begins to close the transport, once.

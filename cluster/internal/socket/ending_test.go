@@ -123,3 +123,19 @@ func TestCloseHasPatience(t *testing.T) {
 		require.Equal(t, time.Minute, time.Since(began))
 	})
 }
+
+// A cut releases who waits in Close, too: pgx may have begun to close what it found
+// broken.
+func TestCutReleasesClose(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		set, conn := slowPipe(t, time.Minute, false)
+		began := time.Now()
+		closed := make(chan error)
+		go func() { closed <- conn.Close() }() // ends with the cut
+		time.Sleep(closePatience / 4)
+		require.Zero(t, set.Cut(), "it isn't open any more")
+		require.ErrorIs(t, <-closed, ErrCut)
+		require.Equal(t, closePatience/4, time.Since(began))
+		require.Zero(t, set.Wait(t.Context()))
+	})
+}

@@ -214,13 +214,20 @@ func (t *Set) CutUnready() { t.cut(func(c *Conn) bool { return !c.ready.Load() }
 // keep new ones away.
 func (t *Set) Cut() int { return t.cut(func(*Conn) bool { return true }) }
 
-// cut ends dials in progress and resets the connections that match.
+// cut ends dials in progress and resets the connections that match. It returns how many
+// of them were open.
 func (t *Set) cut(match func(*Conn) bool) int {
 	t.mu.Lock()
 	sockets := make([]*Conn, 0, len(t.open))
 	for s := range t.open {
 		if match(s) {
 			sockets = append(sockets, s)
+		}
+	}
+	open := len(sockets)
+	for s := range t.closing {
+		if match(s) {
+			sockets = append(sockets, s) // somebody may be waiting for it
 		}
 	}
 	dials := make([]context.CancelFunc, 0, len(t.dialing))
@@ -234,7 +241,7 @@ func (t *Set) cut(match func(*Conn) bool) int {
 	for _, s := range sockets {
 		s.Reset()
 	}
-	return len(sockets)
+	return open
 }
 
 // Count returns the number of open sockets.
