@@ -156,12 +156,14 @@ func (e *events) twins(a, b *Node) {
 		"one is a copy of the other, and what is written to one is never seen on the other", a.addr, b.addr))
 }
 
-func (e *events) picked(n *Node) {
+func (e *events) picked(n *Node) (told bool) {
 	for _, l := range *e.listeners.Load() {
 		if l.Picked != nil { // for each operation: nothing is prepared in vain
+			told = true
 			e.guard("Picked", l, func(l *EventListener) { l.Picked(n.addr) })
 		}
 	}
+	return told
 }
 
 func (e *events) retry(n *Node, v sqlstate.Verdict) {

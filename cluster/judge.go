@@ -40,7 +40,7 @@ func (s *Session) ended(ctx context.Context, r *Rows) {
 		if r.commits() {
 			p.tally.ended(Committed)
 		}
-		p.heard = now
+		p.heard = p.answeredAt(c.started)
 		s.remember(c, p.node, now, nil)
 		if s.txErr != nil && p.pc.TxStatus() == 'T' {
 			s.txErr = nil // ROLLBACK TO has healed it

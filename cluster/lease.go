@@ -50,7 +50,9 @@ func (s *Session) ensureLease(ctx context.Context, c *call) error {
 		return err
 	}
 	s.lease, s.avoid, s.wish = l, balancer.Set{}, wish{}
-	s.cluster.events.picked(l.node)
+	if s.cluster.events.picked(l.node) {
+		s.lease.ready = s.cluster.clock.Nanos() // the listener's time isn't the node's
+	}
 	return nil
 }
 
@@ -136,6 +138,7 @@ func (n *Node) acquire(ctx context.Context, since time.Time, began int64, patien
 		if phys.gone(began) || phys.born.Before(since) {
 			phys.destroy()
 			n.pool.Discard(conn)
+			ready = n.cluster.clock.Nanos()
 			continue
 		}
 		n.load.Begin()

@@ -600,7 +600,7 @@ func TestStalledClientBlamesNobody(t *testing.T) {
 		m, now := newMonitor()
 		now = now.Add(5 * time.Second)
 		m.nodes[0].node.Pulse.Touch()
-		m.nodes[0].node.Pulse.last.Store(int64(now.Sub(m.nodes[0].node.Pulse.base))) // the first to answer
+		m.nodes[0].node.Pulse.beats[0].last.Store(int64(now.Sub(m.nodes[0].node.Pulse.Base()))) // the first to answer
 		m.noticeStall(now)
 		m.advance(now)
 		assert.Equal(t, []State{Up, Up, Up}, states(m))

@@ -61,9 +61,9 @@ func (c *Conn[T]) claim() (since int64) {
 // are safe for concurrent use.
 //
 // Whoever gives a connection back leaves it with the processor that he runs on, and
-// whoever wants one looks there first. Neither takes the mutex or writes to memory
-// that another processor reads, and what belongs to the connection is in that
-// processor's caches.
+// whoever wants one looks there first. As long as each finds what he has left, neither
+// takes the mutex or writes to memory that another processor needs, and what belongs to
+// the connection is in that processor's caches.
 type Pool[T any] struct {
 	config  Config[T]
 	context context.Context // of what the pool opens
@@ -75,6 +75,7 @@ type Pool[T any] struct {
 	near   sync.Pool    // of *Conn[T], given back on the same processor; each may be in use again, or closed
 	queued atomic.Int32 // who waits, or is about to; changed by holders of the mutex
 	closed atomic.Bool  // the same
+	_      [64]byte     // every use of the mutex changes what follows, and none what precedes
 
 	mu      sync.Mutex // guards the rest
 	conns   []*Conn[T] // that are open, idle or in use
@@ -99,8 +100,8 @@ func (p *Pool[T]) Release(c *Conn[T], now int64) {
 		return
 	}
 	c.idle.Store(now)
-	p.near.Put(c)
-	if p.queued.Load() == 0 && !p.closed.Load() {
+	if p.undisputed() {
+		p.near.Put(c)
 		return
 	}
 	p.mu.Lock()

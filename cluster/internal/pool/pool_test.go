@@ -110,6 +110,7 @@ func inBubble(t *testing.T, s *server, change func(*Config[int]), test func(t *t
 		p.Close()
 		require.Zero(t, s.count(), "Close has closed all")
 		require.Equal(t, Stat{}, p.Stat())
+		require.Zero(t, p.queued.Load(), "nobody is said to wait")
 	})
 }
 

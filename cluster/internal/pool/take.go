@@ -23,7 +23,7 @@ const nearFor = time.Millisecond
 // wait: one that this processor has used a moment ago, or else the one that was used
 // last. It never waits.
 func (p *Pool[T]) Take(now int64) *Conn[T] {
-	if p.queued.Load() == 0 {
+	if p.undisputed() {
 		if c := p.takeNear(now); c != nil {
 			return c
 		}
@@ -32,6 +32,10 @@ func (p *Pool[T]) Take(now int64) *Conn[T] {
 	defer p.mu.Unlock()
 	return p.take(now)
 }
+
+// undisputed reports whether idle connections are for whoever comes: nobody waits for
+// one, and the pool isn't closed.
+func (p *Pool[T]) undisputed() bool { return p.queued.Load() == 0 && !p.closed.Load() }
 
 // takeNear is Take for what this processor has used a moment ago.
 func (p *Pool[T]) takeNear(now int64) *Conn[T] {
@@ -45,7 +49,7 @@ func (p *Pool[T]) takeNear(now int64) *Conn[T] {
 
 // take is Take for a holder of the mutex.
 func (p *Pool[T]) take(now int64) *Conn[T] {
-	if p.serve(now); p.waiting.Len() > 0 {
+	if p.serve(now); p.waiting.Len() > 0 || p.closed.Load() {
 		return nil
 	}
 	return p.newest(now)

@@ -24,6 +24,7 @@ type Conn struct {
 	owner *Set
 	raw   syscall.RawConn // nil where the connection isn't a kernel socket
 	peek  peeker
+	beat  *health.Beat // of the node's Pulse
 
 	sent    atomic.Int64 // bytes written since the dial
 	heard   atomic.Int64 // when bytes last came, a time.Duration since the pulse's base
@@ -40,7 +41,7 @@ func (c *Conn) Read(b []byte) (int, error) {
 	}
 	n, err := c.Conn.Read(b)
 	if n > 0 {
-		c.heard.Store(int64(c.owner.pulse.Touch()))
+		c.heard.Store(int64(c.beat.Touch()))
 	}
 	if err != nil && c.cutByUs.Load() {
 		return n, ErrCut
@@ -132,7 +133,7 @@ func (t *Set) Dial(ctx context.Context, network, address string) (net.Conn, erro
 	if err != nil {
 		return nil, t.dialError(err)
 	}
-	s := &Conn{Conn: conn, owner: t, ending: newEnding()}
+	s := &Conn{Conn: conn, owner: t, beat: t.pulse.Beat(), ending: newEnding()}
 	if sc, ok := conn.(syscall.Conn); ok {
 		s.raw, _ = sc.SyscallConn() // nil on error: no peeking then
 	}
