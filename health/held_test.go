@@ -2,12 +2,14 @@ package health
 
 import (
 	"context"
+	"fmt"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
 )
 
 // TestHeldUp holds a node's probe up on the client's side for longer than any
@@ -84,5 +86,32 @@ func TestLostProbeIsGivenUp(t *testing.T) {
 		assert.Equal(t, Up, w.machine.State, name)
 		assert.Positive(t, m.stalls, name)
 		m.Close()
+	}
+}
+
+// What a node sends a few microseconds after the moment of a refused dial, or of a broken
+// connection, proves that it lives, however busy it was just before.
+func TestAliveWithinMicroseconds(t *testing.T) {
+	for _, kind := range []Kind{EventRefused, EventReset} {
+		t.Run(fmt.Sprint(kind), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				r := newRig(t, 3)
+				defer r.monitor.Close()
+				socket := r.pulses[1].Beat()
+				for range 2 {
+					for range 10 {
+						socket.Touch()
+						time.Sleep(10 * time.Microsecond)
+					}
+					began := time.Now()
+					time.Sleep(10 * time.Microsecond)
+					socket.Touch()
+					r.monitor.Observe(1, kind, began)
+					synctest.Wait()
+				}
+				require.NotEqual(t, Down, r.state(1))
+				require.Zero(t, r.nodes[1].cutCount())
+			})
+		})
 	}
 }
