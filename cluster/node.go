@@ -225,12 +225,14 @@ func (n *Node) allow() {
 	n.cluster.warm(n)
 }
 
-// pace bounds the dials to a node that has just come back, also while it is in doubt.
+// pace bounds the dials to a node that has just come back, until it is well: also while
+// it is in doubt, or drains or is down again without a cut, when whoever has its slot still
+// dials.
 func (n *Node) pace(state health.State) {
 	switch state {
 	case health.Recovering:
 		n.traffic.Pace(recoveringDials, maxDials)
-	case health.Suspect:
+	case health.Suspect, health.Down, health.Draining:
 	default:
 		n.traffic.Pace(0, 0)
 	}

@@ -49,6 +49,13 @@ func (b *comeback) until(list *[]time.Duration, limit time.Duration) int {
 	return n
 }
 
+// doubts returns how often it was in doubt.
+func (b *comeback) doubts() int {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.suspects
+}
+
 func (b *comeback) state(_ string, to health.State, _ health.Reason) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -130,7 +137,7 @@ func TestSlowStartInDoubt(t *testing.T) {
 			time.Sleep(300 * time.Millisecond)
 			thaw()
 			time.Sleep(2 * time.Second)
-			assert.Positive(t, b.suspects, "the silence was noticed")
+			assert.Positive(t, b.doubts(), "the silence was noticed")
 			for at := 100 * time.Millisecond; at <= 2*time.Second; at += 100 * time.Millisecond {
 				assert.LessOrEqual(t, b.until(&b.dialed, at), prober+8+int(50*at/time.Second), "new connections in %v", at)
 			}
