@@ -127,16 +127,22 @@ func (p *Pool[T]) settle(now int64) {
 		return
 	}
 	for _, c := range p.claimIdle() {
-		p.retire(c)
+		p.retire(c.conn)
 	}
 }
 
+// claimed is a connection that was idle since then.
+type claimed[T any] struct {
+	conn  *Conn[T]
+	since int64
+}
+
 // claimIdle takes all idle connections. The caller holds the mutex.
-func (p *Pool[T]) claimIdle() []*Conn[T] {
-	var out []*Conn[T]
+func (p *Pool[T]) claimIdle() []claimed[T] {
+	var out []claimed[T]
 	for _, c := range p.conns {
-		if c.claim() != 0 {
-			out = append(out, c)
+		if since := c.claim(); since != 0 {
+			out = append(out, claimed[T]{c, since})
 		}
 	}
 	return out
@@ -152,23 +158,14 @@ func (p *Pool[T]) Discard(c *Conn[T]) {
 // Weed closes the idle connections of which gone says that they are dead. While it
 // looks at them nobody gets them.
 func (p *Pool[T]) Weed(gone func(T) bool) {
-	type idle struct {
-		conn  *Conn[T]
-		since int64
-	}
-	var looked []idle
 	p.mu.Lock()
-	for _, c := range p.conns {
-		if since := c.claim(); since != 0 {
-			looked = append(looked, idle{c, since})
-		}
-	}
+	looked := p.claimIdle()
 	p.mu.Unlock()
-	for _, i := range looked {
-		if gone(i.conn.Value) {
-			p.Discard(i.conn)
+	for _, c := range looked {
+		if gone(c.conn.Value) {
+			p.Discard(c.conn)
 		} else {
-			p.Release(i.conn, i.since)
+			p.Release(c.conn, c.since)
 		}
 	}
 }
